@@ -1,0 +1,1 @@
+"""Asked: read-only HTTP over the store."""

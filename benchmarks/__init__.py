@@ -1,0 +1,1 @@
+"""Measured: the job on us and on peers, same broker, same records."""

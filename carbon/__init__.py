@@ -1,0 +1,1 @@
+"""What is true: units, factors, methods, programmes and booking. numpy only, no I/O, no clock."""

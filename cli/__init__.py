@@ -1,0 +1,1 @@
+"""Hands: the carbonflow command."""

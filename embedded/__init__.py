@@ -1,0 +1,1 @@
+"""One machine: broker, chDB store and the runtime that starts all of it."""

@@ -1,0 +1,1 @@
+"""Comes in: mapped files, factor sources and the client that sends them to Kafka."""

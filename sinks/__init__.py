@@ -1,0 +1,1 @@
+"""Rests: ClickHouse migrations, the writer and the typed queries."""

@@ -1,0 +1,135 @@
+"""Exact arithmetic on columns: fractions of wide integers, rounded once, half to even.
+
+A formula such as `energy * (baseline - grid * gross_up) * claim / 1000` needs more than 64 bits on its
+way although its result needs fewer than 50. `Ratio` carries each numerator twice: modulo 2**64, where
+wrapping int64 arithmetic is exact, and as a float estimate. The estimate finds the quotient to within
+one; the residue then gives the remainder exactly, because it is smaller than 2**63. So a formula is
+written as it stands on paper and rounded once, at the end, as fast as numpy multiplies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Int64Array: TypeAlias = npt.NDArray[np.int64]
+Int32Array: TypeAlias = npt.NDArray[np.int32]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+Float64Array: TypeAlias = npt.NDArray[np.float64]
+
+DENOMINATOR_MAX = 2**62
+QUOTIENT_MAX = 2.0**50
+
+
+class ShapeMismatch(ValueError):
+    """The columns of a formula differ in length."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ratio:
+    """A column of exact fractions.
+
+    Attributes:
+        low: Numerators modulo 2**64, shape (n,).
+        estimate: Numerators as floats, shape (n,), relative error below 2**-48.
+        denominator: Positive denominators, one for all or shape (n,), at most DENOMINATOR_MAX.
+    """
+
+    low: Int64Array
+    estimate: Float64Array
+    denominator: int | Int64Array
+
+    @classmethod
+    def of(cls, numerator: Int64Array, denominator: int | Int64Array = 1) -> Ratio:
+        """Return the fractions `numerator / denominator`, shape (n,)."""
+        values = np.asarray(numerator, dtype=np.int64)
+        return cls(values, values.astype(np.float64), denominator)
+
+    def __mul__(self, other: Ratio | Int64Array | int) -> Ratio:
+        factor = other if isinstance(other, Ratio) else _whole(other, like=self.low)
+        _same_length(self.low, factor.low)
+        return Ratio(
+            self.low * factor.low,
+            self.estimate * factor.estimate,
+            _product(self.denominator, factor.denominator),
+        )
+
+    def __truediv__(self, divisor: int) -> Ratio:
+        return Ratio(self.low, self.estimate, _product(self.denominator, divisor))
+
+    def __sub__(self, other: Ratio) -> Ratio:
+        _same_length(self.low, other.low)
+        return Ratio(
+            self.low * other.denominator - other.low * self.denominator,
+            self.estimate * other.denominator - other.estimate * self.denominator,
+            _product(self.denominator, other.denominator),
+        )
+
+    def where(self, mask: BoolArray, other: Ratio) -> Ratio:
+        """Return self where mask holds and other elsewhere, shape (n,)."""
+        n = len(self.low)
+        return Ratio(
+            np.where(mask, self.low, other.low),
+            np.where(mask, self.estimate, other.estimate),
+            np.where(mask, _column(self.denominator, n), _column(other.denominator, n)),
+        )
+
+    def take(self, rows: Int64Array) -> Ratio:
+        """Return the fractions of some rows."""
+        denominator = self.denominator
+        if not isinstance(denominator, int):
+            denominator = denominator[rows]
+        return Ratio(self.low[rows], self.estimate[rows], denominator)
+
+    def rounded(self) -> Int64Array:
+        """Return the nearest integers, halves to even, shape (n,).
+
+        Raises:
+            OverflowError: A quotient is beyond QUOTIENT_MAX; `carbon.limits` rules that out.
+
+        >>> Ratio.of(np.array([1, 3, 5, -5, 2**62]), 2).rounded()[:4]
+        Traceback (most recent call last):
+        OverflowError: a quotient exceeds 2**50
+        >>> Ratio.of(np.array([1, 3, 5, -5, -6]), 2).rounded()
+        array([ 0,  2,  2, -2, -3])
+        """
+        quotient_estimate = self.estimate / self.denominator
+        if len(self.low) and np.abs(quotient_estimate).max() > QUOTIENT_MAX:
+            raise OverflowError("a quotient exceeds 2**50")
+        near = np.rint(quotient_estimate).astype(np.int64)
+        remainder = self.low - near * self.denominator
+        step = remainder // self.denominator
+        quotient = near + step
+        remainder = remainder - step * self.denominator
+        above = remainder > self.denominator - remainder
+        tie = remainder == self.denominator - remainder
+        return quotient + (above | (tie & (quotient % 2 == 1)))
+
+
+def ones(n: int) -> Ratio:
+    """Return n fractions equal to one."""
+    return Ratio.of(np.ones(n, dtype=np.int64))
+
+
+def _whole(value: Int64Array | int, *, like: Int64Array) -> Ratio:
+    column = np.asarray(value, dtype=np.int64)
+    return Ratio.of(column if column.ndim else np.full(len(like), column))
+
+
+def _column(denominator: int | Int64Array, n: int) -> Int64Array:
+    return np.broadcast_to(np.asarray(denominator, dtype=np.int64), (n,))
+
+
+def _same_length(left: Int64Array, right: Int64Array) -> None:
+    if left.shape != right.shape:
+        raise ShapeMismatch(f"columns of {len(left)} and {len(right)} rows")
+
+
+def _product(left: int | Int64Array, right: int | Int64Array) -> int | Int64Array:
+    largest = int(np.max(left, initial=1)) * int(np.max(right, initial=1))
+    if largest > DENOMINATOR_MAX:
+        raise OverflowError(f"a denominator of {largest} exceeds 2**62")
+    return left * right

@@ -1,0 +1,333 @@
+"""Rating: columns of activities of one programme in, amounts or refusals out.
+
+What a programme decides meets what happened here: ranges are checked, the factor is matched, the
+method calculates. Pure, so that a worker, a restatement and the explanation of a single transfer all
+run these same lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+
+from carbon import charging, freight
+from carbon.exact import BoolArray, Int32Array, Int64Array, Ratio
+from carbon.factors import ANNUAL_FOR_HOURLY, FactorTable, Match, Place
+from carbon.limits import (
+    CARGO_KG_MAX,
+    DISTANCE_M_MAX,
+    ENERGY_USED_MAX,
+    ENERGY_WH_MAX,
+    SESSION_MS_MAX,
+)
+from carbon.programmes import ChargingRules, FreightRules, Programme
+from carbon.refusal import ACCEPTED, NUMBER
+from carbon.series import NONE
+
+METHODS: Final = (
+    "charging-emission/1",
+    "freight-emission-energy/1",
+    "freight-emission-activity/1",
+    "charging-reduction/1",
+    "freight-reduction/1",
+)
+CHARGING_EMISSION, FREIGHT_ENERGY, FREIGHT_ACTIVITY, CHARGING_REDUCTION, FREIGHT_REDUCTION = range(
+    5
+)
+
+UNIT_OF_CARRIER: Final = {
+    "diesel": "l",
+    "diesel_b6": "l",
+    "petrol": "l",
+    "biodiesel": "l",
+    "hvo": "l",
+    "lpg": "l",
+    "cng": "kg",
+    "bio_cng": "kg",
+    "lng": "kg",
+    "hydrogen": "kg",
+    "electricity": "kwh",
+}
+"""The factor unit of each energy carrier; `energy_used` is in its thousandth: ml, g or Wh."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Words:
+    """A column of words: each row's index into the distinct ones, shape (n,)."""
+
+    codes: Int32Array
+    vocabulary: tuple[str, ...]
+
+    def take(self, rows: Int64Array) -> Words:
+        """Return the words of some rows."""
+        return Words(self.codes[rows], self.vocabulary)
+
+    def numbers(self, number_of: Callable[[str], int]) -> Int64Array:
+        """Return a number for each row, asked once for each distinct word, shape (n,)."""
+        table = np.array([number_of(word) for word in self.vocabulary] or [0], dtype=np.int64)
+        return table[self.codes]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sessions:
+    """Columns of charging sessions, shape (n,) each; units as in `charging_session.v1.avsc`."""
+
+    energy_wh: Int64Array
+    started_at: Int64Array
+    ended_at: Int64Array
+    grid_region: Words
+    vehicle_class: Words
+    dispenser: BoolArray
+    dc: BoolArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trips:
+    """Columns of freight trips, shape (n,) each; energy_used is -1 where it is not given."""
+
+    departed_at: Int64Array
+    arrived_at: Int64Array
+    distance_m: Int64Array
+    driven: BoolArray
+    cargo_kg: Int64Array
+    empty_distance_m: Int64Array
+    energy_used: Int64Array
+    origin_region: Words
+    vehicle_class: Words
+    energy_carrier: Words
+
+
+@dataclass(slots=True, eq=False)
+class Rated:
+    """What rating found for each activity, shape (n,) each; amounts are 0 where it is refused.
+
+    `reduction_mg` counts only where `reduces_row` holds; `method` is the index in METHODS of the emission.
+    """
+
+    refusal: Int64Array
+    emissions_mg: Int64Array
+    baseline_mg: Int64Array
+    reduction_mg: Int64Array
+    transport_kg_km: Int64Array
+    factor: Int32Array
+    factor_value_mg: Int64Array
+    how: Int64Array
+    method: Int64Array
+    reduces_row: BoolArray
+
+    @classmethod
+    def empty(cls, n: int, *, reduces: bool) -> Rated:
+        """Return n activities about which nothing is known yet."""
+        amounts = [np.zeros(n, dtype=np.int64) for _ in range(8)]
+        refusal, emissions, baseline, reduction, transport, value, how, method = amounts
+        factor = np.full(n, NONE, dtype=np.int32)
+        claims = np.full(n, reduces)
+        return cls(
+            refusal, emissions, baseline, reduction, transport, factor, value, how, method, claims
+        )
+
+    def take_over(self, rows: Int64Array, part: Rated) -> None:
+        """Take the results of some rows from a rating of just those."""
+        for name in self.__slots__:
+            getattr(self, name)[rows] = getattr(part, name)
+
+    def refuse(self, mask: BoolArray, code: str) -> None:
+        """Refuse the rows of a mask that are not refused yet."""
+        self.refusal[mask & (self.refusal == ACCEPTED)] = NUMBER[code]
+
+    def accepted(self) -> Int64Array:
+        """Return the rows that are not refused."""
+        return np.flatnonzero(self.refusal == ACCEPTED)
+
+    def matched(self, rows: Int64Array, match: Match) -> Int64Array:
+        """Note how rows matched, refuse those that did not; return positions among rows that did."""
+        self.factor[rows], self.how[rows] = match.factor, match.how
+        self.factor_value_mg[rows] = match.value.rounded()
+        self.refusal[rows[match.factor == NONE]] = NUMBER["factor_not_found"]
+        return np.flatnonzero(match.factor != NONE)
+
+
+def rate_charging(sessions: Sessions, programme: Programme, factors: FactorTable) -> Rated:
+    """Rate the charging sessions of one programme, shape (n,)."""
+    rules = programme.charging
+    rated = Rated.empty(
+        len(sessions.energy_wh), reduces=rules is not None and rules.claim_share is not None
+    )
+    if rules is None:
+        rated.refusal[:] = NUMBER["activity_not_in_programme"]
+        return rated
+    energy, start, end = sessions.energy_wh, sessions.started_at, sessions.ended_at
+    rated.refuse((energy < 0) | (energy > ENERGY_WH_MAX), "energy_out_of_range")
+    _refuse_times(rated, start, end)
+    known = set(rules.classes)
+    rated.refuse(
+        sessions.vehicle_class.numbers(lambda word: word in known) == 0, "vehicle_class_unknown"
+    )
+    rows = rated.accepted()
+    match = _match_grid(sessions, rows, programme, rules.grid, factors)
+    found = rated.matched(rows, match)
+    rows, grid = rows[found], match.value.take(found)
+    gross_up = _gross_up(sessions, rows, rules)
+    rated.emissions_mg[rows] = charging.emission_mg(energy[rows], grid, gross_up)
+    rated.method[rows] = CHARGING_EMISSION
+    if rules.claim_share is not None:
+        fuel = _baseline_mg_per_kwh(sessions, rows, rules)
+        claim = _fraction(rules.claim_share, len(rows))
+        rated.baseline_mg[rows] = charging.baseline_mg(energy[rows], fuel)
+        rated.reduction_mg[rows] = charging.reduction_mg(energy[rows], fuel, grid, gross_up, claim)
+    return rated
+
+
+def rate_freight(trips: Trips, programme: Programme, factors: FactorTable) -> Rated:
+    """Rate the freight trips of one programme, shape (n,)."""
+    rules = programme.freight
+    rated = Rated.empty(
+        len(trips.distance_m), reduces=rules is not None and rules.claim_share is not None
+    )
+    if rules is None:
+        rated.refusal[:] = NUMBER["activity_not_in_programme"]
+        return rated
+    _refuse_trips(rated, trips, rules)
+    rows = rated.accepted()
+    match = _match_trips(trips, rows, programme, factors)
+    found = rated.matched(rows, match)
+    rows, factor_mg = rows[found], match.value.rounded()[found]
+    cargo = trips.cargo_kg[rows]
+    shortest = freight.shortest_distance_m(trips.distance_m[rows], trips.driven[rows])
+    measured = trips.energy_used[rows] >= 0
+    used = np.where(measured, trips.energy_used[rows], 0)
+    emission = freight.energy_emission(used, factor_mg).where(
+        measured, freight.activity_emission(cargo, shortest, factor_mg)
+    )
+    rated.emissions_mg[rows] = emission.rounded()
+    rated.transport_kg_km[rows] = freight.transport_kg_km(cargo, shortest)
+    rated.method[rows] = np.where(measured, FREIGHT_ENERGY, FREIGHT_ACTIVITY)
+    if rules.claim_share is not None:
+        intensity = trips.vehicle_class.take(rows).numbers(
+            lambda word: rules.baseline_mg_per_tkm.get(word, 0)
+        )
+        baseline = freight.activity_emission(cargo, shortest, intensity)
+        claim = _fraction(rules.claim_share, len(rows))
+        rated.baseline_mg[rows] = baseline.rounded()
+        rated.reduction_mg[rows] = freight.reduction_mg(baseline, emission, claim)
+    return rated
+
+
+def _refuse_times(rated: Rated, start: Int64Array, end: Int64Array) -> None:
+    rated.refuse(end < start, "ended_before_started")
+    rated.refuse(end - start > SESSION_MS_MAX, "too_long")
+
+
+def _refuse_trips(rated: Rated, trips: Trips, rules: FreightRules) -> None:
+    _refuse_times(rated, trips.departed_at, trips.arrived_at)
+    distance, empty = trips.distance_m, trips.empty_distance_m
+    rated.refuse((distance <= 0) | (distance > DISTANCE_M_MAX), "distance_out_of_range")
+    rated.refuse((empty < 0) | (empty > DISTANCE_M_MAX), "distance_out_of_range")
+    cargo, used = trips.cargo_kg, trips.energy_used
+    rated.refuse((cargo < 0) | (cargo > CARGO_KG_MAX), "cargo_out_of_range")
+    rated.refuse((cargo == 0) & (used < 0), "cargo_out_of_range")
+    rated.refuse((used < -1) | (used > ENERGY_USED_MAX), "energy_used_out_of_range")
+    known = set(rules.classes)
+    rated.refuse(
+        trips.vehicle_class.numbers(lambda word: word in known) == 0, "vehicle_class_unknown"
+    )
+    carrier_known = trips.energy_carrier.numbers(lambda word: word in UNIT_OF_CARRIER)
+    rated.refuse((carrier_known == 0) & (used >= 0), "energy_carrier_unknown")
+
+
+def _match_grid(
+    sessions: Sessions, rows: Int64Array, programme: Programme, grid: str, factors: FactorTable
+) -> Match:
+    regions = sessions.grid_region.take(rows)
+    places = [(region, "electricity", "kwh") for region in regions.vocabulary]
+    start, end = sessions.started_at[rows], sessions.ended_at[rows]
+    boundary, fallback = programme.boundary, programme.fallback
+    if grid == "annual":
+        return factors.at("grid_average", boundary, places, regions.codes, start, fallback)
+    hourly = factors.mean("grid_hourly", boundary, places, regions.codes, start, end, fallback)
+    if grid == "hourly":
+        return hourly
+    annual = factors.at("grid_average", boundary, places, regions.codes, start, fallback)
+    covered = hourly.factor != NONE
+    found = annual.factor != NONE
+    return Match(
+        np.where(covered, hourly.factor, annual.factor),
+        np.where(covered, hourly.how, np.where(found, annual.how | ANNUAL_FOR_HOURLY, 0)),
+        hourly.value.where(covered, annual.value),
+    )
+
+
+def _match_trips(
+    trips: Trips, rows: Int64Array, programme: Programme, factors: FactorTable
+) -> Match:
+    """Match fuel or grid factors to trips with energy, intensities to the others."""
+    region, carrier = trips.origin_region.take(rows), trips.energy_carrier.take(rows)
+    vehicle, measured = trips.vehicle_class.take(rows), trips.energy_used[rows] >= 0
+    n_carriers, n_classes = len(carrier.vocabulary), len(vehicle.vocabulary)
+    class_code = np.where(measured, 0, 1 + vehicle.codes)
+    mixed = (region.codes.astype(np.int64) * n_carriers + carrier.codes) * (n_classes + 1)
+    distinct, inverse = np.unique(mixed + class_code, return_inverse=True)
+    by_kind: dict[str, list[tuple[int, Place]]] = {}
+    for index, code in enumerate(distinct.tolist()):
+        pair, class_of = divmod(code, n_classes + 1)
+        place, word = (
+            part[i]
+            for part, i in zip(
+                (region.vocabulary, carrier.vocabulary), divmod(pair, n_carriers), strict=True
+            )
+        )
+        if class_of:
+            subject = f"{vehicle.vocabulary[class_of - 1]}.{word}"
+            by_kind.setdefault("freight_intensity", []).append((index, (place, subject, "tkm")))
+        else:
+            kind = "grid_average" if word == "electricity" else "fuel"
+            by_kind.setdefault(kind, []).append((index, (place, word, UNIT_OF_CARRIER[word])))
+    factor = np.full(len(rows), NONE, dtype=np.int32)
+    how = np.zeros(len(rows), dtype=np.int64)
+    value = Ratio.of(np.zeros(len(rows), dtype=np.int64))
+    for kind, members in by_kind.items():
+        number = np.full(len(distinct), NONE, dtype=np.int32)
+        number[[index for index, _ in members]] = np.arange(len(members), dtype=np.int32)
+        places = [place for _, place in members]
+        at = trips.departed_at[rows]
+        match = factors.at(
+            kind, programme.boundary, places, number[inverse], at, programme.fallback
+        )
+        mine = number[inverse] != NONE
+        factor, how = np.where(mine, match.factor, factor), np.where(mine, match.how, how)
+        value = match.value.where(mine, value)
+    return Match(factor, how, value)
+
+
+def _gross_up(sessions: Sessions, rows: Int64Array, rules: ChargingRules) -> Ratio:
+    dc_dispenser = sessions.dispenser[rows] & sessions.dc[rows]
+    n = len(rows)
+    return _fraction(rules.gross_up(dc_dispenser=True), n).where(
+        dc_dispenser, _fraction(rules.gross_up(dc_dispenser=False), n)
+    )
+
+
+def _baseline_mg_per_kwh(sessions: Sessions, rows: Int64Array, rules: ChargingRules) -> Int64Array:
+    """Return the fuel displaced by one kWh [mg/kWh], asked once per class, current and year."""
+    classes = sessions.vehicle_class.take(rows)
+    years = sessions.started_at[rows].astype("datetime64[ms]").astype("datetime64[Y]")
+    year = years.astype(np.int64) + 1970
+    mixed = (year * 2 + sessions.dc[rows]) * len(classes.vocabulary) + classes.codes
+    distinct, inverse = np.unique(mixed, return_inverse=True)
+    values = np.zeros(len(distinct), dtype=np.int64)
+    for index, code in enumerate(distinct.tolist()):
+        rest, class_of = divmod(code, len(classes.vocabulary))
+        year_of, dc = divmod(rest, 2)
+        word = classes.vocabulary[class_of]
+        dc_word = f"{word}-dc"
+        baseline = rules.baselines[dc_word if dc and dc_word in rules.baselines else word]
+        values[index] = baseline.in_year(year_of)
+    return values[inverse]
+
+
+def _fraction(value: Fraction, n: int) -> Ratio:
+    return Ratio.of(np.full(n, value.numerator, dtype=np.int64), value.denominator)

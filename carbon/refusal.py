@@ -1,0 +1,48 @@
+"""Why an event is refused: stable codes, each with the sentence a person reads.
+
+    Refusal            the domain said no; the message goes to `refusals` with one of these codes
+    anything else      a bug or an outage; it stops the worker with its offsets unmoved
+
+A code never changes its meaning and is never reused. No other code is ever written.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+REFUSALS: Final[Mapping[str, str]] = {
+    # The message is not one of our records.
+    "not_framed": "The value does not begin with the Confluent frame (0 and a schema id).",
+    "unknown_schema": "The schema id is not in the catalogue.",
+    "wrong_record": "The schema belongs to another record than this topic carries.",
+    "undecodable": "The value cannot be decoded with its schema.",
+    # A row of a foreign file did not become a record.
+    "row_missing_value": "A required column of the row is empty.",
+    "row_bad_value": "A value of the row cannot be read as its field.",
+    "row_unmapped": "The row does not fit the mapping.",
+    # The record contradicts itself or leaves the accepted range.
+    "identity_invalid": "source, id or account is empty, or source contains a colon.",
+    "energy_out_of_range": "energy_wh is negative or above 10 MWh.",
+    "ended_before_started": "It ends before it starts.",
+    "too_long": "It lasts longer than 31 days.",
+    "ended_in_future": "It ends more than a day after its message was written.",
+    "distance_out_of_range": "distance_m is not above zero, or a distance is above 20,000 km.",
+    "cargo_out_of_range": "cargo_kg is negative or above 100 t, or zero where energy_used is not given.",
+    "energy_used_out_of_range": "energy_used is negative or beyond what one trip can use.",
+    "revision_invalid": "revision is negative.",
+    # The programme's rules do not take it.
+    "programme_unknown": "No programme of that name is loaded.",
+    "activity_not_in_programme": "The programme has no method for this kind of activity.",
+    "vehicle_class_unknown": "The programme has no such vehicle class.",
+    "energy_carrier_unknown": "energy_used has no unit for this energy carrier.",
+    "factor_not_found": "No emission factor fits, with the fallbacks the programme allows.",
+    "account_in_other_programme": "The account belongs to another programme.",
+    # It would need what the books no longer or not yet know.
+    "original_unknown": "It corrects an earlier record; corrections are not booked yet.",
+    "late_beyond_memory": "It ended so long ago that a repeat could no longer be told.",
+}
+
+ACCEPTED: Final = 0
+CODES: Final = ("", *REFUSALS)
+"""Codes by number, so that a column of refusals is a column of small integers; 0 is accepted."""
+
+NUMBER: Final[Mapping[str, int]] = {code: number for number, code in enumerate(CODES)}

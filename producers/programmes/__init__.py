@@ -1,0 +1,1 @@
+"""The programmes that ship with Carbonflow, and the reader of an operator's own."""

@@ -1,0 +1,162 @@
+"""The book of a partition: its accounts, its transactional producer and the offsets it has reached.
+
+Its life has an order that must not change:
+
+1. *open*: `init_transactions` fences the former owner and returns once that one's last transaction is
+   settled; then the group's committed offsets are read; then the accounts are restored from
+   `account-balances`, read_committed, up to its end.
+2. *work*: drop records below the next offset (slices buffered before a rebalance come again); step;
+   one transaction; only then change the accounts in memory and advance the next offset.
+3. *close*, when the partition is revoked. Any failure ends the process; the next owner opens afresh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import TopicPartition
+from schemas.columns import decode
+
+from schemas.catalogue import ACTIVITY_TOPICS
+from streams.accounts import Accounts
+from streams.breaker import Breaker
+from streams.delivery import deliver
+from streams.settings import WorkerSettings
+from streams.slice import Slice
+from streams.step import Outcome, Rules, step
+
+log = logging.getLogger("carbonflow.book")
+
+CLOSE_WAIT_S_MAX = 5
+BATCH_BYTES_MAX = 900_000  # below the 1 MiB that brokers accept by default
+
+
+class OffsetsLost(RuntimeError):
+    """There are accounts but no committed offsets: starting over would book old events again."""
+
+
+class UnreadableBalance(RuntimeError):
+    """A balance of our own cannot be decoded: the changelog is damaged or from the future."""
+
+
+class Book:
+    """One owned partition, open until it is closed."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        partition: int,
+        producer: AIOKafkaProducer,
+        next_offset: dict[str, int],
+        accounts: Accounts,
+        breaker: Breaker,
+    ) -> None:
+        self.partition = partition
+        self.accounts = accounts
+        self.next_offset = next_offset
+        self._settings = settings
+        self._producer = producer
+        self._breaker = breaker
+        self._lock = asyncio.Lock()
+        self._closed = False
+
+    @classmethod
+    async def open(cls, settings: WorkerSettings, partition: int, breaker: Breaker) -> Book:
+        """Fence the former owner, read the offsets, restore the accounts."""
+        began = time.monotonic()
+        producer = AIOKafkaProducer(
+            **settings.client(),
+            transactional_id=f"{settings.group_id}-{partition}",
+            transaction_timeout_ms=settings.transaction_timeout_ms,
+            max_batch_size=BATCH_BYTES_MAX,
+            linger_ms=0,
+        )
+        await producer.start()
+        committed = await _committed(settings, partition)
+        accounts = await _restore(settings, partition)
+        if len(accounts) and not any(offset >= 0 for offset in committed.values()):
+            raise OffsetsLost(
+                f"partition {partition} has {len(accounts)} accounts, but group "
+                f"{settings.group_id} has no committed offsets: restore them before going on"
+            )
+        next_offset = {topic: max(offset, 0) for topic, offset in committed.items()}
+        log.info(
+            "book %d open: %d accounts restored in %.2f s, next offsets %s",
+            partition,
+            len(accounts),
+            time.monotonic() - began,
+            next_offset,
+        )
+        return cls(settings, partition, producer, next_offset, accounts, breaker)
+
+    async def work(self, part: Slice, rules: Rules) -> tuple[Slice, Outcome] | None:
+        """Work a slice and return what of it was new, or None if nothing was."""
+        async with self._lock:
+            fresh = part.since(self.next_offset[part.topic])
+            if self._closed or not len(fresh):
+                return None
+            outcome = step(fresh, self.accounts, rules)
+            self._breaker.check(outcome, len(fresh))
+            await deliver(
+                self._producer,
+                self._settings,
+                self._settings.group_id,
+                fresh,
+                outcome,
+                rules.partitions,
+            )
+            self.accounts.apply(outcome.change)
+            self.next_offset[part.topic] = fresh.next_offset
+            return fresh, outcome
+
+    async def close(self) -> None:
+        """Let the slice under way end, then give the producer up."""
+        async with self._lock:
+            self._closed = True
+            await asyncio.wait_for(self._producer.stop(), CLOSE_WAIT_S_MAX)
+
+
+async def _committed(settings: WorkerSettings, partition: int) -> dict[str, int]:
+    admin = AIOKafkaAdminClient(**settings.client())
+    await admin.start()
+    try:
+        sources = {t: TopicPartition(settings.topic(t), partition) for t in ACTIVITY_TOPICS}
+        committed: Mapping[TopicPartition, object] = await admin.list_consumer_group_offsets(
+            settings.group_id, partitions=list(sources.values())
+        )
+    finally:
+        await admin.close()
+    return {topic: getattr(committed.get(tp), "offset", -1) for topic, tp in sources.items()}
+
+
+async def _restore(settings: WorkerSettings, partition: int) -> Accounts:
+    accounts = Accounts()
+    consumer = AIOKafkaConsumer(
+        **settings.client(),
+        group_id=None,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=8 << 20,
+    )
+    await consumer.start()
+    try:
+        source = TopicPartition(settings.topic("account-balances"), partition)
+        consumer.assign([source])
+        end = (await consumer.end_offsets([source]))[source]
+        while await consumer.position(source) < end:
+            fetched = await consumer.getmany(source, timeout_ms=500, max_records=50_000)
+            values = [record.value for record in fetched.get(source, ())]
+            if values:
+                decoded = decode("AccountBalance", values)
+                if decoded.refused:
+                    raise UnreadableBalance(decoded.refused[0].reason)
+                accounts.restore(decoded.batch)
+    finally:
+        await consumer.stop()
+    return accounts

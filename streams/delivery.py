@@ -1,0 +1,127 @@
+"""Delivery: everything a slice leads to, and the offset after it, in one Kafka transaction.
+
+Transfers, balances, refusals and the source offset become visible together or not at all. Records
+are framed into Kafka batches here, so that a record costs an append and not a coroutine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from schemas.columns import encode
+from schemas.partition import partition_of
+from schemas.settings import BrokerSettings
+
+from streams.slice import Slice
+from streams.step import Outcome
+
+Headers: TypeAlias = list[tuple[str, bytes]]
+Message: TypeAlias = tuple[bytes | None, bytes | None, int, Headers]
+
+
+async def deliver(
+    producer: AIOKafkaProducer,
+    settings: BrokerSettings,
+    group_id: str,
+    part: Slice,
+    outcome: Outcome,
+    partitions: int,
+) -> None:
+    """Commit the outcome of a slice and the offset after it in one transaction.
+
+    Raises:
+        KafkaError: Nothing became visible; the caller must not go on with this producer.
+    """
+    name = settings.topic
+    await producer.begin_transaction()
+    sent = [
+        *await _send(producer, name("transfers"), part.partition, _transfers(outcome)),
+        *await _send(producer, name("account-balances"), part.partition, _balances(outcome)),
+        *await _send(producer, name("refusals"), part.partition, _refusals(part, outcome)),
+    ]
+    for partition, messages in _astray(part, outcome, partitions).items():
+        sent += await _send(producer, name(part.topic), partition, messages)
+    source = TopicPartition(name(part.topic), part.partition)
+    offset = OffsetAndMetadata(part.next_offset, "")
+    await producer.send_offsets_to_transaction({source: offset}, group_id)
+    await producer.commit_transaction()
+    await asyncio.gather(*sent)
+
+
+async def _send(
+    producer: AIOKafkaProducer, topic: str, partition: int, messages: Iterable[Message]
+) -> list[asyncio.Future[Any]]:
+    sent: list[asyncio.Future[Any]] = []
+    batch = producer.create_batch()
+    for key, value, timestamp, headers in messages:
+        fits = batch.append(key=key, value=value, timestamp=timestamp, headers=headers)
+        if fits is None:
+            batch.close()
+            sent.append(await producer.send_batch(batch, topic, partition=partition))
+            batch = producer.create_batch()
+            if batch.append(key=key, value=value, timestamp=timestamp, headers=headers) is None:
+                raise ValueError(f"a message for {topic} does not fit into an empty batch")
+    if batch.record_count():
+        batch.close()
+        sent.append(await producer.send_batch(batch, topic, partition=partition))
+    return sent
+
+
+def _transfers(outcome: Outcome) -> Iterable[Message]:
+    batch = outcome.transfers
+    keys = batch.column("account_id").cast("binary").to_pylist()
+    times = batch.column("recorded_at").cast("int64").to_pylist()
+    values = encode("Transfer", batch)
+    return ((k, v, t, []) for k, v, t in zip(keys, values, times, strict=True))
+
+
+def _balances(outcome: Outcome) -> Iterable[Message]:
+    batch = outcome.change.balances()
+    keys = batch.column("account_id").cast("binary").to_pylist()
+    times = batch.column("updated_at").cast("int64").to_pylist()
+    values = encode("AccountBalance", batch)
+    return ((k, v, t, []) for k, v, t in zip(keys, values, times, strict=True))
+
+
+def _refusals(part: Slice, outcome: Outcome) -> Iterable[Message]:
+    for bad in outcome.refused:
+        timestamp = int(part.timestamps_ms[bad.position])
+        headers = {
+            "code": bad.code,
+            "reason": bad.reason,
+            "origin": "worker",
+            "topic": part.topic,
+            "partition": str(part.partition),
+            "offset": str(part.offsets[bad.position]),
+            "timestamp": str(timestamp),
+        }
+        yield (
+            part.keys[bad.position],
+            part.values[bad.position],
+            timestamp,
+            [(name, text.encode()) for name, text in headers.items()],
+        )
+
+
+def _astray(part: Slice, outcome: Outcome, partitions: int) -> dict[int, list[Message]]:
+    """Return the records to put right, by the partition they belong to.
+
+    They go to the same topic under the right key; the header says where they were found.
+    """
+    moved: dict[int, list[Message]] = {}
+    for position, account in zip(outcome.astray.tolist(), outcome.astray_accounts, strict=True):
+        key = account.encode()
+        found = f"{part.partition}:{part.offsets[position]}".encode()
+        moved.setdefault(partition_of(key, partitions), []).append(
+            (
+                key,
+                part.values[position],
+                int(part.timestamps_ms[position]),
+                [("rekeyed_from", found)],
+            )
+        )
+    return moved

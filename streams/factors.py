@@ -1,0 +1,105 @@
+"""The factors in force, read from `emission-factors` and kept current without a restart.
+
+The topic is small and compacted, so every worker reads all of it: to its end before the first slice,
+and on from there while it works. What is published takes effect for slices worked from then on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from types import TracebackType
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+from schemas.singles import decode_one
+
+from carbon.factors import Factor, FactorTable
+from carbon.programmes import Programme
+from streams.settings import WorkerSettings
+from streams.step import Rules
+from streams.transfers import FactorNames
+
+log = logging.getLogger("carbonflow.factors")
+
+
+class UnreadableFactor(RuntimeError):
+    """A message on `emission-factors` is not a factor: working on without it would be a guess."""
+
+
+class LiveRules:
+    """The rules in force; an async context manager that holds the consumer.
+
+    Args:
+        settings: The worker's settings.
+        programmes: The programmes by name.
+        partitions: Number of partitions of the activity topics.
+    """
+
+    def __init__(
+        self, settings: WorkerSettings, programmes: Mapping[str, Programme], partitions: int
+    ) -> None:
+        self._settings = settings
+        self._programmes = programmes
+        self._partitions = partitions
+        self._factors: dict[bytes, Factor] = {}
+        self._consumer: AIOKafkaConsumer | None = None
+        self.current = self._rules()
+
+    async def __aenter__(self) -> LiveRules:
+        consumer = self._consumer = AIOKafkaConsumer(
+            **self._settings.client(),
+            group_id=None,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+        )
+        await consumer.start()
+        name = self._settings.topic("emission-factors")
+        # One partition keeps the order of publication, which decides between overlapping factors.
+        source = TopicPartition(name, 0)
+        consumer.assign([source])
+        end = (await consumer.end_offsets([source]))[source]
+        while await consumer.position(source) < end:
+            await self._read(consumer, timeout_ms=500)
+        self.current = self._rules()
+        log.info("%d factors in force", len(self._factors))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def follow(self) -> None:
+        """Take in what is published, for ever."""
+        while self._consumer is not None:
+            if await self._read(self._consumer, timeout_ms=1000):
+                self.current = self._rules()
+                log.info("%d factors in force after an update", len(self._factors))
+
+    async def _read(self, consumer: AIOKafkaConsumer, timeout_ms: int) -> int:
+        fetched = await consumer.getmany(timeout_ms=timeout_ms, max_records=50_000)
+        messages = [message for part in fetched.values() for message in part]
+        for message in messages:
+            # A key published again moves to the end, so that the order stays that of publication.
+            self._factors.pop(message.key, None)
+            if message.value is not None:
+                record, value = decode_one(message.value)
+                if record != "EmissionFactor":
+                    raise UnreadableFactor(f"{record} at offset {message.offset}")
+                self._factors[message.key] = Factor(**value)  # type: ignore[arg-type]
+        return len(messages)
+
+    def _rules(self) -> Rules:
+        table = FactorTable.of(self._factors.values())
+        return Rules(
+            programmes=self._programmes,
+            factors=table,
+            factor_names=FactorNames.of(table),
+            partitions=self._partitions,
+            dedupe_days=self._settings.dedupe_days,
+        )

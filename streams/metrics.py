@@ -1,0 +1,79 @@
+"""Every metric of a worker, described once."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from carbon.factors import HOW_NAMES
+from streams.slice import Slice
+from streams.step import Outcome
+
+SLICE_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class WorkerMetrics:
+    """The metrics of one worker process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+            return Counter(f"carbonflow_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+            return Gauge(f"carbonflow_{name}", text, labels, registry=registry)
+
+        self.events = counter("events_total", "Events worked.", ("topic",))
+        self.transfers = counter("transfers_total", "Transfers booked.")
+        self.duplicates = counter("duplicates_total", "Repeats recognised and not booked.")
+        self.refusals = counter("refusals_total", "Events refused, by code.", ("code",))
+        self.rekeyed = counter("rekeyed_total", "Events put right that sat in a wrong partition.")
+        self.matches = counter(
+            "factor_matches_total", "Activities booked, by how their factor matched.", ("how",)
+        )
+        self.slice_seconds = Histogram(
+            "carbonflow_slice_seconds",
+            "Time from taking a slice to its committed transaction.",
+            buckets=SLICE_SECONDS,
+            registry=registry,
+        )
+        self.slice_records = Histogram(
+            "carbonflow_slice_records",
+            "Records of a slice.",
+            buckets=(1, 10, 100, 1000, 5000, 10_000, 20_000, 50_000),
+            registry=registry,
+        )
+        self.lag = gauge(
+            "lag_offsets", "Offsets fetched from but not yet worked.", ("topic", "partition")
+        )
+        self.lag_seconds = gauge(
+            "lag_seconds", "Age of the last event worked.", ("topic", "partition")
+        )
+        self.accounts = gauge("accounts", "Accounts held, by partition.", ("partition",))
+        self.factors = gauge("factors", "Emission factors in force.")
+
+    def worked(
+        self,
+        part: Slice,
+        outcome: Outcome,
+        *,
+        seconds: float,
+        now_ms: float,
+        highwater: int,
+        accounts: int,
+    ) -> None:
+        """Take note of a committed slice."""
+        self.events.labels(part.topic).inc(len(part))
+        self.transfers.inc(outcome.transfers.num_rows)
+        self.duplicates.inc(outcome.duplicates)
+        self.rekeyed.inc(len(outcome.astray))
+        for bad in outcome.refused:
+            self.refusals.labels(bad.code).inc()
+        for how, name in enumerate(HOW_NAMES):
+            if count := int((outcome.matches == how).sum()):
+                self.matches.labels(name).inc(count)
+        self.slice_seconds.observe(seconds)
+        self.slice_records.observe(len(part))
+        partition = str(part.partition)
+        self.lag.labels(part.topic, partition).set(max(0, highwater - part.next_offset))
+        age = now_ms - float(part.timestamps_ms[-1])
+        self.lag_seconds.labels(part.topic, partition).set(max(0.0, age) / 1000)
+        self.accounts.labels(partition).set(accounts)

@@ -1,0 +1,55 @@
+"""The settings of a worker: one frozen value, read once from CARBONFLOW_* and passed in."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemas.settings import BrokerSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings(BrokerSettings):
+    """How a worker works.
+
+    Attributes:
+        group: Consumer group and application id, without the prefix.
+        instance: Static member id; unique among the running workers, stable over restarts.
+        programmes: Files of programmes beside the shipped ones.
+        data_dir: Where Faust keeps its own files.
+        metrics_port: Port of the Prometheus endpoint; 0 switches it off.
+        metrics_host: Address it listens on.
+        slice_records_max: Records of one slice.
+        slice_bytes_max: Bytes fetched from one partition at a time.
+        buffer_slices_max: Slices that wait for the worker before partitions are paused.
+        fetch_wait_ms_max: How long a fetch waits; a partition paused meanwhile waits as long.
+        dedupe_days: How long the identity of an event is remembered.
+        session_timeout_s: After it the group gives the partitions of a silent worker away.
+        transaction_timeout_ms: After it the broker aborts an abandoned transaction.
+        startup_wait_s_max: How long to wait for broker and topics.
+        breaker_records: Records in a row that cannot be decoded before the worker stops; 0 is never.
+        log_level: Level of the log on standard error.
+    """
+
+    group: str = "carbonflow"
+    instance: str = field(default_factory=socket.gethostname)
+    programmes: tuple[str, ...] = ()
+    data_dir: Path = Path(".carbonflow/worker")
+    metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
+    slice_records_max: int = 16_384
+    slice_bytes_max: int = 4 << 20
+    buffer_slices_max: int = 8
+    fetch_wait_ms_max: int = 50
+    dedupe_days: int = 35
+    session_timeout_s: int = 10
+    transaction_timeout_ms: int = 10_000
+    startup_wait_s_max: int = 60
+    breaker_records: int = 10_000
+    log_level: str = "INFO"
+
+    @property
+    def group_id(self) -> str:
+        """The consumer group with the deployment's prefix."""
+        return self.prefix + self.group

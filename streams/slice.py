@@ -1,0 +1,66 @@
+"""A slice: consecutive records of one partition, worked as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from carbon.exact import Int64Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slice:
+    """Columns of the records of one fetch from one partition.
+
+    Attributes:
+        topic: Name of the topic without the deployment's prefix.
+        partition: The partition.
+        values: Raw values, n of them; None for a tombstone.
+        keys: Raw keys, n of them.
+        offsets: Offset of each record, ascending, shape (n,).
+        timestamps_ms: Kafka timestamp of each record, shape (n,).
+    """
+
+    topic: str
+    partition: int
+    values: list[bytes | None]
+    keys: list[bytes | None]
+    offsets: Int64Array
+    timestamps_ms: Int64Array
+
+    @classmethod
+    def of(cls, topic: str, partition: int, records: Sequence[Any]) -> Slice:
+        """Return the slice of aiokafka records, at least one."""
+        return cls(
+            topic=topic,
+            partition=partition,
+            values=[record.value for record in records],
+            keys=[record.key for record in records],
+            offsets=np.array([record.offset for record in records], dtype=np.int64),
+            timestamps_ms=np.array([record.timestamp for record in records], dtype=np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def next_offset(self) -> int:
+        """The offset after the last record."""
+        return int(self.offsets[-1]) + 1
+
+    def since(self, offset: int) -> Slice:
+        """Return the records at or after an offset: slices buffered before a rebalance come again."""
+        first = int(np.searchsorted(self.offsets, offset))
+        if first == 0:
+            return self
+        return Slice(
+            self.topic,
+            self.partition,
+            self.values[first:],
+            self.keys[first:],
+            self.offsets[first:],
+            self.timestamps_ms[first:],
+        )

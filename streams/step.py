@@ -1,0 +1,191 @@
+"""The step: one slice and the accounts of its partition in, everything to deliver out. Pure.
+
+decode -> refuse -> dedupe -> match -> calculate -> book. No clock, no I/O: what a worker books under
+load, a simulator books in a test and an auditor books again. Accounts are read, never written; the
+book applies the outcome's change once the transaction is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from schemas.columns import decode
+from schemas.identity import event_hashes
+from schemas.partition import partitions_of
+
+from carbon.exact import BoolArray, Int64Array
+from carbon.factors import FactorTable
+from carbon.limits import FUTURE_MS_MAX
+from carbon.programmes import Programme
+from carbon.rate import Rated
+from carbon.refusal import ACCEPTED, CODES, NUMBER, REFUSALS
+from streams.accounts import NEW, Accounts, Change
+from streams.activities import RECORD_OF_TOPIC, Activities, activities_of
+from streams.fold import DAY_MS, fold
+from streams.slice import Slice
+from streams.transfers import FactorNames, transfers_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rules:
+    """What a slice is worked by: programmes and factors in force, and the shape of the topics."""
+
+    programmes: Mapping[str, Programme]
+    factors: FactorTable
+    factor_names: FactorNames
+    partitions: int
+    dedupe_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A record that the domain said no to: its position in the slice, code and sentence."""
+
+    position: int
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What one slice leads to; delivered together or not at all.
+
+    Attributes:
+        transfers: Transfer records.
+        change: New state of the touched accounts.
+        refused: Records refused, in order of position.
+        astray: Positions of records whose account belongs to another partition.
+        astray_accounts: Their accounts.
+        booked: Number of activities booked.
+        duplicates: Number of repeats recognised.
+        matches: Activities booked by how their factor matched (`carbon.factors.HOW_NAMES`).
+    """
+
+    transfers: pa.RecordBatch
+    change: Change
+    refused: list[Refused]
+    astray: Int64Array
+    astray_accounts: list[str]
+    booked: int
+    duplicates: int
+    matches: Int64Array
+
+
+def step(part: Slice, accounts: Accounts, rules: Rules) -> Outcome:
+    """Work one slice of an activity topic."""
+    record = RECORD_OF_TOPIC[part.topic]
+    decoded = decode(record, part.values)
+    activities = activities_of(record, decoded.batch)
+    timestamps = part.timestamps_ms[decoded.positions]
+    offsets = part.offsets[decoded.positions]
+    hashes = event_hashes(activities.source, activities.activity_id, activities.revision)
+    refusal = _identity_refusals(activities)
+    home = partitions_of(activities.account, rules.partitions) == part.partition
+    astray = (refusal == ACCEPTED) & ~home
+    repeat = (refusal == ACCEPTED) & home & accounts.remembers(hashes)
+    open_rows = (refusal == ACCEPTED) & home & ~repeat
+    _refuse(refusal, open_rows & activities.corrects, "original_unknown")
+    _refuse(
+        refusal, open_rows & (activities.ended_at > timestamps + FUTURE_MS_MAX), "ended_in_future"
+    )
+    rated = _rate(activities, np.flatnonzero(open_rows & (refusal == ACCEPTED)), refusal, rules)
+    rows = np.flatnonzero(open_rows & (refusal == ACCEPTED))
+    rows = _at_home(activities, rows, accounts, refusal)
+    booked, repeats_within = _first_of_each(rows, hashes)
+    repeats = np.concatenate([np.flatnonzero(repeat), repeats_within])
+    change = fold(
+        activities, booked, repeats, rated, hashes, timestamps, accounts, rules.dedupe_days
+    )
+    transfers = transfers_of(
+        activities, booked, rated, rules.programmes, rules.factor_names, part, timestamps, offsets
+    )
+    refused = [Refused(bad.position, bad.code, bad.reason) for bad in decoded.refused]
+    for row in np.flatnonzero(refusal != ACCEPTED).tolist():
+        code = CODES[refusal[row]]
+        refused.append(Refused(int(decoded.positions[row]), code, REFUSALS[code]))
+    return Outcome(
+        transfers=transfers,
+        change=change,
+        refused=sorted(refused, key=lambda bad: bad.position),
+        astray=decoded.positions[astray],
+        astray_accounts=activities.account.filter(pa.array(astray)).to_pylist(),
+        booked=len(booked),
+        duplicates=len(repeats),
+        matches=rated.how[booked],
+    )
+
+
+def _identity_refusals(activities: Activities) -> Int64Array:
+    refusal = np.zeros(len(activities), dtype=np.int64)
+    colon = pc.match_substring(activities.source, ":").to_numpy(zero_copy_only=False)
+    empty = np.zeros(len(activities), dtype=np.bool_)
+    for column in (activities.source, activities.activity_id, activities.account):
+        empty |= pc.equal(column, "").to_numpy(zero_copy_only=False)
+    revision = activities.revision.to_numpy()
+    _refuse(refusal, colon | empty, "identity_invalid")
+    _refuse(refusal, revision < 0, "revision_invalid")
+    _refuse(refusal, revision > 0, "original_unknown")
+    return refusal
+
+
+def _refuse(refusal: Int64Array, mask: BoolArray, code: str) -> None:
+    refusal[mask & (refusal == ACCEPTED)] = NUMBER[code]
+
+
+def _rate(activities: Activities, rows: Int64Array, refusal: Int64Array, rules: Rules) -> Rated:
+    """Rate rows by their programmes, note refusals, return the results of all rows."""
+    result = Rated.empty(len(activities), reduces=False)
+    code = activities.programme.codes[rows]
+    for index, name in enumerate(activities.programme.vocabulary):
+        mine = rows[code == index]
+        if not len(mine):
+            continue
+        programme = rules.programmes.get(name)
+        if programme is None:
+            refusal[mine] = NUMBER["programme_unknown"]
+            continue
+        rated = activities.rate(mine, programme, rules.factors)
+        refusal[mine] = rated.refusal
+        result.take_over(mine, rated)
+    return result
+
+
+def _at_home(
+    activities: Activities, rows: Int64Array, accounts: Accounts, refusal: Int64Array
+) -> Int64Array:
+    """Refuse rows of an account that belongs to another programme; return the others.
+
+    A new account belongs to the programme of its first accepted activity.
+    """
+    encoded = activities.account.take(pa.array(rows)).dictionary_encode()
+    code = encoded.indices.to_numpy()
+    known = accounts.rows(encoded.dictionary.to_pylist())
+    number_of = {name: number for number, name in enumerate(activities.programme.vocabulary)}
+    asked = activities.programme.codes[rows]
+    first = np.unique(code, return_index=True)[1]
+    belongs = np.array(
+        [
+            asked[first[index]] if row == NEW else number_of.get(accounts.programme(row), -1)
+            for index, row in enumerate(known.tolist())
+        ],
+        dtype=np.int64,
+    )
+    elsewhere = belongs[code] != asked if len(rows) else np.zeros(0, dtype=np.bool_)
+    refusal[rows[elsewhere]] = NUMBER["account_in_other_programme"]
+    rows, code = rows[~elsewhere], code[~elsewhere]
+    forgotten = accounts.forgotten_until(known)[code] if len(rows) else code
+    late = (forgotten > 0) & (activities.ended_at[rows] // DAY_MS <= forgotten)
+    refusal[rows[late]] = NUMBER["late_beyond_memory"]
+    kept: Int64Array = rows[~late]
+    return kept
+
+
+def _first_of_each(rows: Int64Array, hashes: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Return the first row of each event, and its repeats within the slice."""
+    first = np.zeros(len(rows), dtype=np.bool_)
+    first[np.unique(hashes[rows], return_index=True)[1]] = True
+    return rows[first], rows[~first]

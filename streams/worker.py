@@ -1,0 +1,225 @@
+"""The worker: one Faust application in one process, built from its settings and run to its end.
+
+Two kinds of wrong. Bad input is refused inside the step. Anything else - broker, schema, disk, a bug -
+ends the process with the offsets where they were, because Faust would acknowledge the event of an
+agent that raised, and because only a fresh start opens the books in the right order. A supervisor
+starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import faust
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError, ProducerFenced
+from faust.types import TP
+from prometheus_client import CollectorRegistry, start_http_server
+from yarl import URL
+
+from carbon.programmes import Programme
+from producers.programmes.load import load_programmes
+from schemas.catalogue import ACTIVITY_TOPICS
+from streams.book import Book
+from streams.breaker import Breaker
+from streams.factors import LiveRules
+from streams.metrics import WorkerMetrics
+from streams.settings import WorkerSettings
+from streams.slice import Slice
+from streams.transport import SliceTransport
+
+log = logging.getLogger("carbonflow.worker")
+
+EXIT_FAILED: Final = 1
+EXIT_FENCED: Final = 3
+NEEDED_TOPICS: Final = (*ACTIVITY_TOPICS, "transfers", "account-balances", "refusals")
+POLL_S: Final = 0.2
+
+
+class TopicsMissing(RuntimeError):
+    """The topics are not there, or differ in their number of partitions."""
+
+
+def run_worker(settings: WorkerSettings) -> int:
+    """Work until a signal says stop; return the exit status.
+
+    Raises:
+        TopicsMissing: The topics did not appear in time.
+        ProgrammeError: A programme file is not one.
+    """
+    logging.basicConfig(
+        level=settings.log_level,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    programmes = load_programmes([Path(name) for name in settings.programmes])
+    partitions = asyncio.run(_partitions(settings))
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, settings.metrics_host, registry)
+    app = build_app(settings, programmes, partitions, metrics)
+    worker = faust.Worker(
+        app, loglevel=logging.WARNING, override_logging=False, quiet=True, redirect_stdouts=False
+    )
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else EXIT_FAILED
+    return 0
+
+
+def build_app(
+    settings: WorkerSettings,
+    programmes: Mapping[str, Programme],
+    partitions: int,
+    metrics: WorkerMetrics,
+) -> faust.App:
+    """Return the Faust application that works slices; nothing is opened yet."""
+    url = URL(f"kafka://{settings.bootstrap}")
+    app = faust.App(
+        settings.group_id,
+        broker=[url],
+        broker_credentials=settings.faust_credentials(),
+        consumer_group_instance_id=settings.instance,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=settings.slice_bytes_max,
+        broker_max_poll_records=settings.slice_records_max,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / 5,
+        broker_rebalance_timeout=2 * settings.session_timeout_s,
+        stream_buffer_maxsize=settings.buffer_slices_max,
+        stream_wait_empty=False,
+        topic_partitions=partitions,
+        topic_allow_declare=False,
+        store="memory://",
+        datadir=str(settings.data_dir),
+        web_enabled=False,
+    )
+    app.transport = SliceTransport(
+        url,
+        app,
+        activity_topics={settings.topic(name): name for name in ACTIVITY_TOPICS},
+        fetch_wait_s=settings.fetch_wait_ms_max / 1000,
+    )
+    _add_agent(app, settings, LiveRules(settings, programmes, partitions), metrics)
+    return app
+
+
+def _add_agent(
+    app: faust.App, settings: WorkerSettings, rules: LiveRules, metrics: WorkerMetrics
+) -> None:
+    books: dict[int, Book] = {}
+    breaker = Breaker(settings.breaker_records)
+    source = app.topic(
+        *(settings.topic(name) for name in ACTIVITY_TOPICS),
+        key_type=bytes,
+        key_serializer="raw",
+        value_type=bytes,
+        value_serializer="raw",
+        acks=False,
+    )
+
+    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
+    async def close_books(_app: faust.App, revoked: set[TP], **_kwargs: Any) -> None:
+        for partition in {tp.partition for tp in revoked} & set(books):
+            try:
+                await books.pop(partition).close()
+            except (KafkaError, TimeoutError) as error:
+                log.warning("book %d did not close: %r; it is given up", partition, error)
+
+    async def work_slice(part: Slice, tp: TP) -> None:
+        began = time.monotonic()
+        if tp not in app.consumer.assignment():
+            log.info("slice of %s dropped: no longer assigned", tp)
+            return
+        if part.partition not in books:
+            books[part.partition] = await Book.open(settings, part.partition, breaker)
+        book = books[part.partition]
+        worked = await book.work(part, rules.current)
+        if worked is not None:
+            metrics.factors.set(len(rules.current.factors.factors))
+            metrics.worked(
+                *worked,
+                seconds=time.monotonic() - began,
+                now_ms=time.time() * 1000,
+                highwater=app.consumer.highwater(tp) or part.next_offset,
+                accounts=len(book.accounts),
+            )
+
+    @app.agent(source, concurrency=1, name="accounts")  # type: ignore[untyped-decorator]
+    async def work(stream: Any) -> None:
+        async with stop_process_on_failure(), rules:
+            follower = asyncio.create_task(_follow(rules))
+            try:
+                async for event in stream.events():
+                    await work_slice(event.value, event.message.tp)
+            finally:
+                follower.cancel()
+
+
+async def _follow(rules: LiveRules) -> None:
+    async with stop_process_on_failure():
+        await rules.follow()
+
+
+@asynccontextmanager
+async def stop_process_on_failure() -> AsyncIterator[None]:
+    """End the process if the body raises, whatever it raises; let cancellation through."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - crash-only: nothing is caught to go on
+        _stop_process(error)
+
+
+def _stop_process(error: Exception) -> NoReturn:
+    """End at once: no acknowledgement, no commit, no clean-up that could move an offset."""
+    fenced = isinstance(error, ProducerFenced)
+    if fenced:
+        log.error("fenced: another worker owns the partition now")
+    else:
+        log.critical("stopping, offsets unmoved", exc_info=error)
+    logging.shutdown()
+    os._exit(EXIT_FENCED if fenced else EXIT_FAILED)
+
+
+async def _partitions(settings: WorkerSettings) -> int:
+    """Wait for the topics and return their common number of partitions."""
+    deadline = time.monotonic() + settings.startup_wait_s_max
+    while True:
+        counts = await _partition_counts(settings)
+        if len(set(counts.values())) == 1 and 0 not in counts.values():
+            return counts[NEEDED_TOPICS[0]]
+        if time.monotonic() > deadline:
+            told = ", ".join(f"{settings.topic(name)} {n}" for name, n in counts.items())
+            raise TopicsMissing(
+                f"topics must exist with equal numbers of partitions, found: {told}"
+            )
+        await asyncio.sleep(POLL_S)
+
+
+async def _partition_counts(settings: WorkerSettings) -> dict[str, int]:
+    consumer = AIOKafkaConsumer(**settings.client())
+    try:
+        await consumer.start()
+        # topics() refreshes the metadata; partitions_for_topic alone answers from the cache.
+        await consumer.topics()
+        found = {
+            name: consumer.partitions_for_topic(settings.topic(name)) for name in NEEDED_TOPICS
+        }
+        return {name: len(partitions or ()) for name, partitions in found.items()}
+    except KafkaError as error:
+        log.info("waiting for the broker: %r", error)
+        return dict.fromkeys(NEEDED_TOPICS, 0)
+    finally:
+        await consumer.stop()

@@ -61,7 +61,8 @@ def reduction_mg(
         baseline_mg_per_kwh: Fuel displaced by one kWh [mg/kWh], shape (n,).
         grid_mg_per_kwh: Grid factor matched to the session [mg/kWh], shape (n,).
         gross_up: Energy drawn from the grid per energy delivered [1], shape (n,); default 1.
-        claim: Share of the reduction the programme credits (VM0038 eq. 11) [1], shape (n,); default 1.
+        claim: Share of the reduction the programme credits (VM0038 eq. 11) [1], shape (n,);
+            default 1.
 
     Returns:
         Reduction [mg], shape (n,), rounded once, half to even.

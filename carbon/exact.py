@@ -1,10 +1,11 @@
 """Exact arithmetic on columns: fractions of wide integers, rounded once, half to even.
 
-A formula such as `energy * (baseline - grid * gross_up) * claim / 1000` needs more than 64 bits on its
-way although its result needs fewer than 50. `Ratio` carries each numerator twice: modulo 2**64, where
-wrapping int64 arithmetic is exact, and as a float estimate. The estimate finds the quotient to within
-one; the residue then gives the remainder exactly, because it is smaller than 2**63. So a formula is
-written as it stands on paper and rounded once, at the end, as fast as numpy multiplies.
+A formula such as `energy * (baseline - grid * gross_up) * claim / 1000` needs more than 64 bits on
+its way although its result needs fewer than 50. `Ratio` carries each numerator twice: modulo
+2**64, where wrapping int64 arithmetic is exact, and as a float estimate. The estimate finds the
+quotient to within one; the residue then gives the remainder exactly, because it is smaller than
+2**63. So a formula is written as it stands on paper and rounded once, at the end, as fast as numpy
+multiplies.
 """
 
 from __future__ import annotations
@@ -120,7 +121,8 @@ def _whole(value: Int64Array | int, *, like: Int64Array) -> Ratio:
 
 
 def _column(denominator: int | Int64Array, n: int) -> Int64Array:
-    return np.broadcast_to(np.asarray(denominator, dtype=np.int64), (n,))
+    column: Int64Array = np.full(n, denominator, dtype=np.int64)
+    return column
 
 
 def _same_length(left: Int64Array, right: Int64Array) -> None:

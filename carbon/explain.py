@@ -1,4 +1,5 @@
-"""Explaining a transfer: the same methods run again on its inputs, and the formula with its numbers.
+"""Explaining a transfer: the same methods run again on its inputs, and the formula with its
+numbers.
 
 Anyone can check the lines by hand, because every number in them is an integer or an exact fraction.
 """
@@ -42,7 +43,8 @@ def explain(
 
     Args:
         transfer: Fields of the Transfer record.
-        activity: Fields of the ChargingSession or FreightTrip it came from; instants in milliseconds.
+        activity: Fields of the ChargingSession or FreightTrip it came from; instants in
+            milliseconds.
         factors: The factor it names; for an hourly one all of its series that the activity touches.
         programme: Its programme, if it is still known.
     """

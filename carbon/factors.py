@@ -1,9 +1,10 @@
 """Emission factors, and how one is matched to an activity.
 
-A `FactorTable` is an immutable snapshot. It answers with the factor and *how* it matched; no match is
-an answer too, never a default. The order of fallback is fixed: the activity's own region at its own
-time; then its parent regions at that time; then, where the programme allows, the latest earlier period
-of the region or its parents ("a 2026 session has only 2023's factor": practice, but said so).
+A `FactorTable` is an immutable snapshot. It answers with the factor and *how* it matched; no match
+is an answer too, never a default. The order of fallback is fixed: the activity's own region at its
+own time; then its parent regions at that time; then, where the programme allows, the latest
+earlier period of the region or its parents ("a 2026 session has only 2023's factor": practice, but
+said so).
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ _HOW = {
 class Factor:
     """One emission factor or intensity; the fields of `emission_factor.v1.avsc`.
 
-    `value_mg` is milligrams of gas per `unit`; instants are milliseconds since 1970 UTC, `valid_from`
-    inclusive and `valid_to` exclusive.
+    `value_mg` is milligrams of gas per `unit`; instants are milliseconds since 1970 UTC,
+    `valid_from` inclusive and `valid_to` exclusive.
     """
 
     factor_id: str
@@ -141,8 +142,9 @@ class FactorTable:
     ) -> Match:
         """Match each activity to the exact mean of a series of short periods over its time.
 
-        Energy is taken as spread evenly over the activity. An activity that its region's series does
-        not cover from start to end has no match there; `factor` is the one in force at the start.
+        Energy is taken as spread evenly over the activity. An activity that its region's series
+        does not cover from start to end has no match there; `factor` is the one in force at the
+        start.
         """
         n = len(place)
         factor = np.full(n, NONE, dtype=np.int32)

@@ -62,7 +62,7 @@ class FuelBaseline:
     improvement_from_year: int
 
     def in_year(self, year: int) -> int:
-        """Return the baseline of a year [mg/kWh], rounded half to even: a parameter, not a result."""
+        """Return the baseline of a year [mg/kWh], rounded: a parameter, not a result."""
         years = max(0, year - self.improvement_from_year) if self.improvement_from_year else 0
         return round(self.mg_per_kwh * self.improvement**years)
 

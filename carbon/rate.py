@@ -1,8 +1,8 @@
 """Rating: columns of activities of one programme in, amounts or refusals out.
 
 What a programme decides meets what happened here: ranges are checked, the factor is matched, the
-method calculates. Pure, so that a worker, a restatement and the explanation of a single transfer all
-run these same lines.
+method calculates. Pure, so that a worker, a restatement and the explanation of a single transfer
+all run these same lines.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ class Trips:
 class Rated:
     """What rating found for each activity, shape (n,) each; amounts are 0 where it is refused.
 
-    `reduction_mg` counts only where `reduces_row` holds; `method` is the index in METHODS of the emission.
+    `reduction_mg` counts only where `reduces_row` holds; `method` is the index in METHODS of the
+    emission.
     """
 
     refusal: Int64Array
@@ -144,7 +145,7 @@ class Rated:
         return np.flatnonzero(self.refusal == ACCEPTED)
 
     def matched(self, rows: Int64Array, match: Match) -> Int64Array:
-        """Note how rows matched, refuse those that did not; return positions among rows that did."""
+        """Note how rows matched, refuse the others; return which of rows did match."""
         self.factor[rows], self.how[rows] = match.factor, match.how
         self.factor_value_mg[rows] = match.value.rounded()
         self.refusal[rows[match.factor == NONE]] = NUMBER["factor_not_found"]

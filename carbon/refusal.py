@@ -26,7 +26,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     "too_long": "It lasts longer than 31 days.",
     "ended_in_future": "It ends more than a day after its message was written.",
     "distance_out_of_range": "distance_m is not above zero, or a distance is above 20,000 km.",
-    "cargo_out_of_range": "cargo_kg is negative or above 100 t, or zero where energy_used is not given.",
+    "cargo_out_of_range": "cargo_kg is negative, above 100 t, or zero without energy_used.",
     "energy_used_out_of_range": "energy_used is negative or beyond what one trip can use.",
     "revision_invalid": "revision is negative.",
     # The programme's rules do not take it.

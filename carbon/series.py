@@ -27,7 +27,7 @@ class Series:
     """Segments of time, each with the factor that holds in it or NONE.
 
     Attributes:
-        start: Start of each segment [ms], ascending, shape (m,); the last one only ends the one before.
+        start: Start of each segment [ms], ascending, shape (m,); the last only ends the one before.
         factor: Index of the factor of each segment or NONE, shape (m,).
         value: Its value [mg per unit], 0 for NONE, shape (m,).
         integral: Sum of value times length before each segment [mg ms], modulo 2**64, shape (m,).
@@ -103,7 +103,7 @@ def _series(factors: Sequence[Factor], indices: list[int]) -> Series:
         indices, np.searchsorted(start, begins), np.searchsorted(start, ends), strict=True
     ):
         factor[begin:end] = i
-    worth = np.array([factors[i].value_mg for i in factor], dtype=np.int64)
+    worth = np.array([factors[i].value_mg for i in factor.tolist()], dtype=np.int64)
     value = np.where(factor == NONE, 0, worth)
     length = np.diff(start, append=start[-1:])
     last, last_end = _latest_ended(start, factor)

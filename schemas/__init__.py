@@ -1,1 +1,1 @@
-"""On the wire: Avro schemas, their examples, the catalogue of topics, and the codec between records and columns."""
+"""On the wire: Avro schemas with examples, the catalogue of topics, and the codecs."""

@@ -136,9 +136,8 @@ class Accounts:
 
     def restore(self, balances: pa.RecordBatch) -> None:
         """Take over AccountBalance records, each newer than any before of the same account."""
-        latest: dict[str, int] = {}
-        for index, name in enumerate(balances.column("account_id").to_pylist()):
-            latest[name] = index
+        names_all = balances.column("account_id").to_pylist()
+        latest = {name: index for index, name in enumerate(names_all)}
         newest = balances.take(pa.array(list(latest.values()), pa.int64()))
         names = list(latest)
         rows = self.rows(names)

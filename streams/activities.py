@@ -20,8 +20,8 @@ from carbon.programmes import Programme
 from carbon.rate import Rated, Sessions, Trips, Words, rate_charging, rate_freight
 
 RECORD_OF_TOPIC: Final[Mapping[str, str]] = {
-    "charging-sessions": "ChargingSession",
-    "freight-trips": "FreightTrip",
+    "charging-sessions": "charging_session",
+    "freight-trips": "freight_trip",
 }
 
 
@@ -55,7 +55,7 @@ class Activities:
 
 def activities_of(record: str, batch: pa.RecordBatch) -> Activities:
     """Return the activities of a decoded batch of ChargingSession or FreightTrip records."""
-    charging = record == "ChargingSession"
+    charging = record == "charging_session"
     columns = _sessions(batch) if charging else _trips(batch)
     n = batch.num_rows
     zeros = np.zeros(n, dtype=np.int64)

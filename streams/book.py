@@ -2,12 +2,13 @@
 
 Its life has an order that must not change:
 
-1. *open*: `init_transactions` fences the former owner and returns once that one's last transaction is
-   settled; then the group's committed offsets are read; then the accounts are restored from
-   `account-balances`, read_committed, up to its end.
-2. *work*: drop records below the next offset (slices buffered before a rebalance come again); step;
-   one transaction; only then change the accounts in memory and advance the next offset.
-3. *close*, when the partition is revoked. Any failure ends the process; the next owner opens afresh.
+1. *open*: `init_transactions` fences the former owner and returns once that one's last
+   transaction is settled; then the group's committed offsets are read; then the accounts are
+   restored from `account-balances`, read_committed, up to its end.
+2. *work*: drop records below the next offset (slices buffered before a rebalance come again);
+   step; one transaction; only then change the accounts in memory and advance the next offset.
+3. *close*, when the partition is revoked. Any failure ends the process; the next owner opens
+   afresh.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from collections.abc import Mapping
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
-from schemas.columns import decode
 
 from schemas.catalogue import ACTIVITY_TOPICS
+from schemas.columns import decode
 from streams.accounts import Accounts
 from streams.breaker import Breaker
 from streams.delivery import deliver
@@ -70,7 +71,7 @@ class Book:
         """Fence the former owner, read the offsets, restore the accounts."""
         began = time.monotonic()
         producer = AIOKafkaProducer(
-            **settings.client(),
+            **settings.client_options(),
             transactional_id=f"{settings.group_id}-{partition}",
             transaction_timeout_ms=settings.transaction_timeout_ms,
             max_batch_size=BATCH_BYTES_MAX,
@@ -122,7 +123,7 @@ class Book:
 
 
 async def _committed(settings: WorkerSettings, partition: int) -> dict[str, int]:
-    admin = AIOKafkaAdminClient(**settings.client())
+    admin = AIOKafkaAdminClient(**settings.client_options())
     await admin.start()
     try:
         sources = {t: TopicPartition(settings.topic(t), partition) for t in ACTIVITY_TOPICS}
@@ -137,7 +138,7 @@ async def _committed(settings: WorkerSettings, partition: int) -> dict[str, int]
 async def _restore(settings: WorkerSettings, partition: int) -> Accounts:
     accounts = Accounts()
     consumer = AIOKafkaConsumer(
-        **settings.client(),
+        **settings.client_options(),
         group_id=None,
         isolation_level="read_committed",
         auto_offset_reset="earliest",
@@ -153,7 +154,7 @@ async def _restore(settings: WorkerSettings, partition: int) -> Accounts:
             fetched = await consumer.getmany(source, timeout_ms=500, max_records=50_000)
             values = [record.value for record in fetched.get(source, ())]
             if values:
-                decoded = decode("AccountBalance", values)
+                decoded = decode("account_balance", values)
                 if decoded.refused:
                     raise UnreadableBalance(decoded.refused[0].reason)
                 accounts.restore(decoded.batch)

@@ -16,8 +16,8 @@ class BreakerOpen(RuntimeError):
 class Breaker:
     """Counts records in a row that cannot be decoded.
 
-    A slice with a single readable record resets the count: the breaker is for a schema or a producer
-    that went wrong as a whole, refusals take care of the rest.
+    A slice with a single readable record resets the count: the breaker is for a schema or a
+    producer that went wrong as a whole, refusals take care of the rest.
     """
 
     def __init__(self, records_max: int) -> None:

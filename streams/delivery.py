@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
 from schemas.columns import encode
 from schemas.partition import partition_of
 from schemas.settings import BrokerSettings
-
 from streams.slice import Slice
 from streams.step import Outcome
 
@@ -75,7 +75,7 @@ def _transfers(outcome: Outcome) -> Iterable[Message]:
     batch = outcome.transfers
     keys = batch.column("account_id").cast("binary").to_pylist()
     times = batch.column("recorded_at").cast("int64").to_pylist()
-    values = encode("Transfer", batch)
+    values = encode("transfer", batch)
     return ((k, v, t, []) for k, v, t in zip(keys, values, times, strict=True))
 
 
@@ -83,7 +83,7 @@ def _balances(outcome: Outcome) -> Iterable[Message]:
     batch = outcome.change.balances()
     keys = batch.column("account_id").cast("binary").to_pylist()
     times = batch.column("updated_at").cast("int64").to_pylist()
-    values = encode("AccountBalance", batch)
+    values = encode("account_balance", batch)
     return ((k, v, t, []) for k, v, t in zip(keys, values, times, strict=True))
 
 

@@ -1,7 +1,8 @@
 """The factors in force, read from `emission-factors` and kept current without a restart.
 
-The topic is small and compacted, so every worker reads all of it: to its end before the first slice,
-and on from there while it works. What is published takes effect for slices worked from then on.
+The topic is small and compacted, so every worker reads all of it: to its end before the first
+slice, and on from there while it works. What is published takes effect for slices worked from
+then on.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from types import TracebackType
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
-from schemas.singles import decode_one
 
 from carbon.factors import Factor, FactorTable
 from carbon.programmes import Programme
+from schemas.singles import decode_one
 from streams.settings import WorkerSettings
 from streams.step import Rules
 from streams.transfers import FactorNames
@@ -48,7 +49,7 @@ class LiveRules:
 
     async def __aenter__(self) -> LiveRules:
         consumer = self._consumer = AIOKafkaConsumer(
-            **self._settings.client(),
+            **self._settings.client_options(),
             group_id=None,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
@@ -89,7 +90,7 @@ class LiveRules:
             self._factors.pop(message.key, None)
             if message.value is not None:
                 record, value = decode_one(message.value)
-                if record != "EmissionFactor":
+                if record != "emission_factor":
                     raise UnreadableFactor(f"{record} at offset {message.offset}")
                 self._factors[message.key] = Factor(**value)  # type: ignore[arg-type]
         return len(messages)

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from carbon.exact import Int64Array
+from carbon.exact import Int32Array, Int64Array
 from carbon.rate import Rated
 from streams.accounts import SUMS, TIMES, Accounts, Change
 from streams.activities import Activities
@@ -100,7 +100,7 @@ def _remember(
     hashes: Int64Array,
     days: Int64Array,
     dedupe_days: int,
-) -> tuple[list[list[int]], list[list[int]], Int64Array, list[int]]:
+) -> tuple[list[list[int]], list[list[int]], Int32Array, list[int]]:
     """Append new hashes to each account and drop those recorded more than dedupe_days ago."""
     order = np.argsort(code, kind="stable")
     bounds = np.searchsorted(code[order], np.arange(len(known) + 1)).tolist()

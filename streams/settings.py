@@ -23,12 +23,12 @@ class WorkerSettings(BrokerSettings):
         slice_records_max: Records of one slice.
         slice_bytes_max: Bytes fetched from one partition at a time.
         buffer_slices_max: Slices that wait for the worker before partitions are paused.
-        fetch_wait_ms_max: How long a fetch waits; a partition paused meanwhile waits as long.
+        fetch_wait_ms_max: How long a fetch waits; a partition paused meanwhile waits it out.
         dedupe_days: How long the identity of an event is remembered.
         session_timeout_s: After it the group gives the partitions of a silent worker away.
         transaction_timeout_ms: After it the broker aborts an abandoned transaction.
         startup_wait_s_max: How long to wait for broker and topics.
-        breaker_records: Records in a row that cannot be decoded before the worker stops; 0 is never.
+        breaker_records: Undecodable records in a row before the worker stops; 0 is never.
         log_level: Level of the log on standard error.
     """
 

@@ -52,7 +52,7 @@ class Slice:
         return int(self.offsets[-1]) + 1
 
     def since(self, offset: int) -> Slice:
-        """Return the records at or after an offset: slices buffered before a rebalance come again."""
+        """Return the records at or after an offset."""
         first = int(np.searchsorted(self.offsets, offset))
         if first == 0:
             return self

@@ -1,8 +1,8 @@
 """The step: one slice and the accounts of its partition in, everything to deliver out. Pure.
 
-decode -> refuse -> dedupe -> match -> calculate -> book. No clock, no I/O: what a worker books under
-load, a simulator books in a test and an auditor books again. Accounts are read, never written; the
-book applies the outcome's change once the transaction is committed.
+decode -> refuse -> dedupe -> match -> calculate -> book. No clock, no I/O: what a worker books
+under load, a simulator books in a test and an auditor books again. Accounts are read, never
+written; the book applies the outcome's change once the transaction is committed.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from schemas.columns import decode
-from schemas.identity import event_hashes
-from schemas.partition import partitions_of
 
 from carbon.exact import BoolArray, Int64Array
 from carbon.factors import FactorTable
@@ -23,6 +20,9 @@ from carbon.limits import FUTURE_MS_MAX
 from carbon.programmes import Programme
 from carbon.rate import Rated
 from carbon.refusal import ACCEPTED, CODES, NUMBER, REFUSALS
+from schemas.columns import decode
+from schemas.identity import event_hashes
+from schemas.partition import partitions_of
 from streams.accounts import NEW, Accounts, Change
 from streams.activities import RECORD_OF_TOPIC, Activities, activities_of
 from streams.fold import DAY_MS, fold

@@ -1,8 +1,8 @@
 """Composing Transfer records from rated activities, as columns.
 
-Each booked activity makes one emission transfer, from the programme's emission account to the driver,
-and, where its programme claims reductions, one reduction transfer, from the issuance account to the
-driver. A negative reduction goes the other way, so amounts are never negative.
+Each booked activity makes one emission transfer, from the programme's emission account to the
+driver, and, where its programme claims reductions, one reduction transfer, from the issuance
+account to the driver. A negative reduction goes the other way, so amounts are never negative.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Faust's aiokafka consumer, handing over slices: one message for each fetched activity partition.
+"""Faust's aiokafka consumer, handing over slices: one message for each fetched partition.
 
-Faust keeps what it is good at: agents, group membership, assignment, supervision. Plain Faust spends
-about 100 µs on each message before any work is done; here a message is thousands of records. Topics
-other than the given ones keep Faust's own path.
+Faust keeps what it is good at: agents, group membership, assignment, supervision. Plain Faust
+spends about 100 µs on each message before any work is done; here a message is thousands of
+records. Topics other than the given ones keep Faust's own path.
 
 The activity topics are declared with `acks=False`: their offsets are committed in the book's
 transactions, and a late, lower commit of Faust would rewind them.
@@ -11,7 +11,7 @@ transactions, and a late, lower commit of Faust would rewind them.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from faust import App
 from faust.transport.drivers import aiokafka as driver
@@ -26,13 +26,13 @@ class SliceThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust reads uncommitted records unless its own transactions are on; those are not used here.
+        # Faust reads uncommitted records unless its own transactions are on; they are not used.
         consumer._isolation_level = "read_committed"
         return consumer
 
 
 class SliceConsumer(driver.Consumer):
-    """Yields each fetched partition of an activity topic as one message whose value is a `Slice`."""
+    """Yields each fetched partition of an activity topic as one message with a `Slice`."""
 
     def _new_consumer_thread(self) -> SliceThread:
         return SliceThread(self, loop=self.loop, beacon=self.beacon)
@@ -43,7 +43,7 @@ class SliceConsumer(driver.Consumer):
         A partition paused by back-pressure waits out the fetch under way after it is resumed, so a
         fetch waits a fraction of Faust's second.
         """
-        transport: SliceTransport = self.transport
+        transport = cast(SliceTransport, self.transport)
         wait_s = min(timeout, transport.fetch_wait_s)
         records, active = await self._wait_next_records(wait_s)
         generation = self.app.consumer_generation_id
@@ -66,7 +66,8 @@ class SliceConsumer(driver.Consumer):
                     yield tp, self._to_message(tp, record)
                 continue
             message = self._to_message(tp, fetched[-1])
-            message.value = Slice.of(name, tp.partition, fetched)
+            # Faust hands the value of a raw topic on as it is.
+            message.value = cast(bytes, Slice.of(name, tp.partition, fetched))
             yield tp, message
 
 

@@ -1,9 +1,9 @@
 """The worker: one Faust application in one process, built from its settings and run to its end.
 
-Two kinds of wrong. Bad input is refused inside the step. Anything else - broker, schema, disk, a bug -
-ends the process with the offsets where they were, because Faust would acknowledge the event of an
-agent that raised, and because only a fresh start opens the books in the right order. A supervisor
-starts it again.
+Two kinds of wrong. Bad input is refused inside the step. Anything else (broker, schema, disk, a
+bug) ends the process with the offsets where they were, because Faust would acknowledge the event
+of an agent that raised, and because only a fresh start opens the books in the right order. A
+supervisor starts it again.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def build_app(
     app = faust.App(
         settings.group_id,
         broker=[url],
-        broker_credentials=settings.faust_credentials(),
+        broker_credentials=_credentials(settings),
         consumer_group_instance_id=settings.instance,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=settings.slice_bytes_max,
@@ -130,13 +130,14 @@ def _add_agent(
         acks=False,
     )
 
-    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def close_books(_app: faust.App, revoked: set[TP], **_kwargs: Any) -> None:
         for partition in {tp.partition for tp in revoked} & set(books):
             try:
                 await books.pop(partition).close()
             except (KafkaError, TimeoutError) as error:
                 log.warning("book %d did not close: %r; it is given up", partition, error)
+
+    app.on_partitions_revoked.connect(close_books)  # type: ignore[arg-type]
 
     async def work_slice(part: Slice, tp: TP) -> None:
         began = time.monotonic()
@@ -157,7 +158,7 @@ def _add_agent(
                 accounts=len(book.accounts),
             )
 
-    @app.agent(source, concurrency=1, name="accounts")  # type: ignore[untyped-decorator]
+    @app.agent(source, concurrency=1, name="accounts")
     async def work(stream: Any) -> None:
         async with stop_process_on_failure(), rules:
             follower = asyncio.create_task(_follow(rules))
@@ -166,6 +167,20 @@ def _add_agent(
                     await work_slice(event.value, event.message.tp)
             finally:
                 follower.cancel()
+
+
+def _credentials(settings: WorkerSettings) -> Any:
+    """Return the broker credentials as Faust wants them; None for a plain connection."""
+    options = settings.client_options()
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None
 
 
 async def _follow(rules: LiveRules) -> None:
@@ -209,7 +224,7 @@ async def _partitions(settings: WorkerSettings) -> int:
 
 
 async def _partition_counts(settings: WorkerSettings) -> dict[str, int]:
-    consumer = AIOKafkaConsumer(**settings.client())
+    consumer = AIOKafkaConsumer(**settings.client_options())
     try:
         await consumer.start()
         # topics() refreshes the metadata; partitions_for_topic alone answers from the cache.

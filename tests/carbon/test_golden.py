@@ -102,7 +102,12 @@ def test_each_class_in_2023_saves_what_the_class_table_says_and_a_heavy_tractor_
 
 @pytest.mark.parametrize(
     ("vehicle_class", "dc", "kg_per_kwh"),
-    [("car", False, "0.905"), ("car-dc", True, "0.949"), ("bus", False, "0.783"), ("truck", False, "0.847")],
+    [
+        ("car", False, "0.905"),
+        ("car-dc", True, "0.949"),
+        ("bus", False, "0.783"),
+        ("truck", False, "0.847"),
+    ],
 )
 def test_the_gross_baselines_of_vm0038_are_reproduced(
     programmes: dict[str, Programme], vehicle_class: str, dc: bool, kg_per_kwh: str

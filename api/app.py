@@ -1,0 +1,113 @@
+"""The API: read-only HTTP over the store.
+
+`create_app` builds an application from its parts and keeps nothing outside it; `serve` runs it.
+Queries are synchronous, so routes are plain functions, which FastAPI calls on its own threads; a
+chDB client takes them one at a time.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from importlib.metadata import version
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from api.accounts import accounts
+from api.ledger import ledger
+from api.metrics import ApiMetrics, Measured
+from api.problems import add_problem_handlers, schemas
+from api.reference import factors, refusals
+from api.service import service
+from api.settings import ApiSettings
+from carbon.programmes import Programme
+from sinks.queries import Queries
+
+_ABOUT = """
+Carbon accounts of charging sessions and freight trips, while they happen.
+
+Amounts are integers in milligrams; every name ends with its unit. Instants are RFC 3339. Every
+error is `application/problem+json` (RFC 9457) with a stable `type`.
+"""
+
+
+class _Api(FastAPI):
+    """An application whose OpenAPI document also describes its problems."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document."""
+        document = super().openapi()
+        document["components"]["schemas"] |= schemas()
+        return document
+
+
+def create_app(
+    queries: Queries,
+    *,
+    settings: ApiSettings,
+    registry: CollectorRegistry,
+    programmes: Mapping[str, Programme],
+) -> FastAPI:
+    """Return the application.
+
+    Args:
+        queries: Questions to the store.
+        settings: Limits.
+        registry: Where its metrics go, and what `/metrics` shows.
+        programmes: Programmes by name, to recompute explained transfers with.
+    """
+    app = _Api(
+        title="Carbonflow", version=version("carbonflow"), description=_ABOUT, redoc_url=None
+    )
+    metrics = ApiMetrics(registry)
+    add_problem_handlers(app)
+    app.add_middleware(Measured, metrics=metrics)
+    app.include_router(accounts(queries, settings))
+    app.include_router(ledger(queries, programmes))
+    app.include_router(factors(queries, settings))
+    app.include_router(refusals(queries, settings))
+    app.include_router(service(queries, metrics))
+    return app
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to whoever runs it."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Capture none."""
+        return nullcontext()
+
+
+async def serve(
+    app: FastAPI,
+    settings: ApiSettings,
+    *,
+    stop: asyncio.Event | None = None,
+    listening: Callable[[str], None] | None = None,
+) -> None:
+    """Serve an application until stopped.
+
+    Args:
+        app: The application.
+        settings: Where to listen.
+        stop: Set it to end; without one, SIGINT and SIGTERM do.
+        listening: Called with the URL once connections are accepted.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+    server = uvicorn.Server(config) if stop is None else _Server(config)
+    with socket.create_server((settings.api_host, settings.api_port)) as door:
+        if listening is not None:
+            listening(f"http://{settings.api_host}:{door.getsockname()[1]}")
+        serving = asyncio.create_task(server.serve(sockets=[door]))
+        if stop is not None:
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            server.should_exit = True
+        await serving

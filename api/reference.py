@@ -1,0 +1,102 @@
+"""What transfers were computed with, and what was not booked: factors and refusals."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from pydantic import AwareDatetime
+
+from api.accounts import Cursor, bad_cursor, milliseconds
+from api.models import Factor, Factors, Refusal, Refusals, RefusedRecord
+from api.problems import not_found, responses
+from api.settings import ApiSettings
+from sinks.cursor import CursorError
+from sinks.queries import FactorFilter, Queries
+
+
+def factors(queries: Queries, settings: ApiSettings) -> APIRouter:
+    """Return the routes of factors."""
+    router = APIRouter(prefix="/v1/factors", tags=["factors"])
+
+    @router.get("", responses=responses(HTTPStatus.BAD_REQUEST))
+    def listing(
+        release: Annotated[str | None, Query(description="Only of this release.")] = None,
+        kind: Annotated[
+            str | None,
+            Query(description="grid_average, grid_hourly, fuel or freight_intensity."),
+        ] = None,
+        region: Annotated[str | None, Query(description="Only of this region.")] = None,
+        subject: Annotated[str | None, Query(description="What it is for.")] = None,
+        boundary: Annotated[str | None, Query(description="ttw or wtw.")] = None,
+        at: Annotated[
+            AwareDatetime | None, Query(description="Only those valid then (RFC 3339).")
+        ] = None,
+        cursor: Cursor = None,
+        limit: Annotated[
+            int, Query(ge=1, le=settings.api_rows_max, description="Rows of a page.")
+        ] = 100,
+    ) -> Factors:
+        """Return factors by release and id, a page at a time."""
+        which = FactorFilter(
+            release=release,
+            kind=kind,
+            region=region,
+            subject=subject,
+            boundary=boundary,
+            at=None if at is None else milliseconds(at),
+        )
+        try:
+            page = queries.factors(which, cursor=cursor, limit=limit)
+        except CursorError as error:
+            raise bad_cursor(error) from error
+        return Factors(
+            factors=[Factor.of(each) for each in page.items], next_cursor=page.next_cursor
+        )
+
+    @router.get("/{release}/{factor_id:path}", responses=responses(HTTPStatus.NOT_FOUND))
+    def factor(
+        release: Annotated[str, Path(description="Its release.")],
+        factor_id: Annotated[str, Path(description="Its id within the release.")],
+    ) -> Factor:
+        """Return a factor with its source and licence."""
+        found = queries.factor(release, factor_id)
+        if found is None:
+            raise not_found(f"factor {factor_id!r} in release {release!r}")
+        return Factor.of(found)
+
+    return router
+
+
+def refusals(queries: Queries, settings: ApiSettings) -> APIRouter:
+    """Return the routes of refusals."""
+    router = APIRouter(prefix="/v1/refusals", tags=["refusals"])
+
+    @router.get("", responses=responses(HTTPStatus.BAD_REQUEST))
+    def listing(
+        code: Annotated[str | None, Query(description="Only with this code.")] = None,
+        origin: Annotated[str | None, Query(description="worker or loader.")] = None,
+        cursor: Cursor = None,
+        limit: Annotated[
+            int, Query(ge=1, le=settings.api_rows_max, description="Rows of a page.")
+        ] = 100,
+    ) -> Refusals:
+        """Return what was refused and why, a page at a time."""
+        try:
+            page = queries.refusals(code=code, origin=origin, cursor=cursor, limit=limit)
+        except CursorError as error:
+            raise bad_cursor(error) from error
+        return Refusals(
+            refusals=[Refusal.of(each) for each in page.items], next_cursor=page.next_cursor
+        )
+
+    @router.get("/{refusal_id}", responses=responses(HTTPStatus.NOT_FOUND))
+    def refusal(
+        refusal_id: Annotated[str, Path(description="The refusal.", examples=["3-1200"])],
+    ) -> RefusedRecord:
+        """Return a refusal with the bytes that were refused."""
+        found = queries.refusal(refusal_id)
+        if found is None:
+            raise not_found(f"refusal {refusal_id!r}")
+        return RefusedRecord.of(found)
+
+    return router

@@ -1,0 +1,50 @@
+"""Health, readiness and metrics of the API itself."""
+
+import logging
+from http import HTTPStatus
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from api.metrics import ApiMetrics
+from api.models import Health
+from api.problems import ProblemError, responses
+from sinks.queries import Queries
+
+log = logging.getLogger(__name__)
+
+
+def service(queries: Queries, metrics: ApiMetrics) -> APIRouter:
+    """Return the routes of operation."""
+    router = APIRouter(tags=["service"])
+
+    @router.get("/healthz", responses=responses())
+    def healthz() -> Health:
+        """Say that the process answers."""
+        return Health(status="ok")
+
+    @router.get("/readyz", responses=responses(HTTPStatus.SERVICE_UNAVAILABLE))
+    def readyz() -> Health:
+        """Say whether the store answers and has its tables."""
+        if not _answers(queries):
+            raise ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "store-not-ready",
+                "The store does not answer, or lacks its tables.",
+            )
+        return Health(status="ready")
+
+    @router.get("/metrics", response_class=Response, responses=responses())
+    def scrape() -> Response:
+        """Return the metrics of this process for Prometheus."""
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _answers(queries: Queries) -> bool:
+    try:
+        return queries.ping()
+    except queries.errors as error:
+        log.warning("the store is not ready: %s", error)
+        return False

@@ -1,0 +1,51 @@
+"""Which Kafka a command speaks to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from cli.parsing import Failure
+
+if TYPE_CHECKING:
+    from schemas.settings import BrokerSettings
+
+T = TypeVar("T")
+
+
+def settings_of(cls: type[T]) -> T:
+    """Return the settings of a class from CARBONFLOW_*.
+
+    Raises:
+        Failure: A variable is missing or wrong.
+    """
+    from schemas.settings import SettingsError, read_settings
+
+    try:
+        return read_settings(cls, os.environ)
+    except SettingsError as error:
+        raise Failure(str(error)) from error
+
+
+def broker_settings(bootstrap: str | None, data_dir: Path) -> BrokerSettings:
+    """Return how to reach the broker: as told, else a running stack's, else as CARBONFLOW_* says.
+
+    Args:
+        bootstrap: Brokers to ask, or None.
+        data_dir: Folder whose running stack is meant where nothing else is said.
+    """
+    from embedded.ownership import running_owner
+    from schemas.settings import BrokerSettings
+
+    if bootstrap is not None:
+        return replace(settings_of(BrokerSettings), bootstrap=bootstrap)
+    running = running_owner(data_dir).get("bootstrap")
+    if isinstance(running, str):
+        return BrokerSettings(bootstrap=running)
+    if "CARBONFLOW_BOOTSTRAP" not in os.environ:
+        raise Failure(
+            f"no stack is running over {data_dir}: start `carbonflow up`, or give --bootstrap"
+        )
+    return settings_of(BrokerSettings)

@@ -1,0 +1,225 @@
+"""Commands that bring events in: `run`, `demo` and `load`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.inputs import (
+    RELEASE,
+    Inputs,
+    factor_option,
+    file_options,
+    read_factors,
+    read_inputs,
+    send_files,
+)
+from cli.broker import broker_settings
+from cli.parsing import Command, Failure, data_dir_option, json_option
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from embedded.progress import View
+    from producers.client import CarbonflowProducer
+    from producers.load import Progress
+    from schemas.settings import BrokerSettings
+
+Ingest = Callable[["CarbonflowProducer", "View"], Awaitable[None]]
+
+RUN_EXAMPLES = """\b
+Examples:
+  carbonflow run --charging california.csv --mapping acn-data \\
+      --factors electricity-maps:US-CAL-CISO_2021_hourly.csv
+  carbonflow run --charging a.csv b.csv --freight c.csv --mapping mine.toml india-hcv --json
+"""
+
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Worker processes.",
+)
+fresh_option = click.option(
+    "--fresh", is_flag=True, help="Forget what the folder holds before starting."
+)
+
+
+@click.command(cls=Command, epilog=RUN_EXAMPLES)
+@file_options
+@factor_option
+@data_dir_option
+@fresh_option
+@workers_option
+@json_option
+def run(
+    charging: tuple[Path, ...],
+    freight: tuple[Path, ...],
+    mappings: tuple[str, ...],
+    specs: tuple[str, ...],
+    data_dir: Path,
+    fresh: bool,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Work files to the end on this machine, and print what came of them.
+
+    Starts the embedded broker, worker and store over a folder, loads the files, and stops when all
+    of it is booked. Running it again over the same files changes no balance.
+    """
+    inputs = read_inputs(charging, freight, mappings)
+
+    async def ingest(producer: CarbonflowProducer, view: View) -> None:
+        await send_files(inputs, producer, view.loading)
+
+    _work(ingest, specs, data_dir, "carbonflow run", fresh, workers, as_json)
+
+
+@click.command(
+    epilog="\b\nExamples:\n  carbonflow demo\n  carbonflow demo --events 20000 --data-dir /tmp/demo"
+)
+@click.option(
+    "--events",
+    type=click.IntRange(1, 50_000_000),
+    default=200_000,
+    show_default=True,
+    help="How many events the sample has.",
+)
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Another seed, another sample."
+)
+@data_dir_option
+@click.option("--keep", is_flag=True, help="Add to what the folder holds instead of starting anew.")
+@workers_option
+@json_option
+def demo(events: int, seed: int, data_dir: Path, keep: bool, workers: int, as_json: bool) -> None:
+    """Work a made-up sample: charging sessions and freight trips, with duplicates and broken ones.
+
+    The sample is the same for the same seed. The folder is emptied first, unless --keep is given.
+    """
+
+    async def ingest(producer: CarbonflowProducer, view: View) -> None:
+        from producers.sample import SampleRaw, sample
+
+        del view
+        parts = sample(events, seed=seed)
+        while (part := await asyncio.to_thread(next, parts, None)) is not None:
+            if isinstance(part, SampleRaw):
+                await producer.send_raw(part.topic, part.messages)
+            else:
+                await producer.send_batch(part.record, part.batch)
+
+    _work(ingest, (), data_dir, "carbonflow demo", not keep, workers, as_json)
+
+
+@click.command(
+    cls=Command,
+    epilog="\b\nExamples:\n  carbonflow load --charging sessions.csv --mapping mine.toml\n"
+    "  carbonflow load --freight trips.parquet --mapping mine.toml --bootstrap kafka:9092",
+)
+@file_options
+@click.option(
+    "--bootstrap",
+    metavar="HOST:PORT",
+    help="Kafka to load into [default: a running `carbonflow up`, else CARBONFLOW_BOOTSTRAP].",
+)
+@data_dir_option
+@json_option
+def load(
+    charging: tuple[Path, ...],
+    freight: tuple[Path, ...],
+    mappings: tuple[str, ...],
+    bootstrap: str | None,
+    data_dir: Path,
+    as_json: bool,
+) -> None:
+    """Load files into a running stack, or into any Kafka.
+
+    Returns once the broker has every row, as a record or as a refusal. The topics must exist
+    (`carbonflow topics` makes them). Further settings of the broker are read from CARBONFLOW_*.
+    """
+    from aiokafka.errors import KafkaError
+
+    inputs = read_inputs(charging, freight, mappings)
+    settings = broker_settings(bootstrap, data_dir)
+    try:
+        results = asyncio.run(_load(inputs, settings, quiet=as_json))
+    except KafkaError as error:
+        raise Failure(f"the broker {settings.bootstrap} did not take it: {error!r}") from error
+    if as_json:
+        print(json.dumps(results))
+        return
+    for result in results:
+        print(
+            f"{result['mapping']}: {result['rows']:,} rows, {result['sent']:,} sent, "
+            f"refused: {result['refused'] or 'none'}"
+        )
+
+
+async def _load(
+    inputs: Sequence[Inputs], settings: BrokerSettings, *, quiet: bool
+) -> list[dict[str, object]]:
+    """Send files with a progress bar on standard error, or without where nobody looks."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    from producers.client import CarbonflowProducer
+
+    console = Console(stderr=True)
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=console, disable=quiet or not console.is_terminal) as bars:
+        tasks: dict[Path, TaskID] = {}
+
+        def show(progress: Progress) -> None:
+            if progress.file not in tasks:
+                tasks[progress.file] = bars.add_task(progress.file.name)
+            bars.update(
+                tasks[progress.file], completed=progress.done_bytes, total=progress.size_bytes
+            )
+
+        async with CarbonflowProducer(settings) as producer:
+            return await send_files(inputs, producer, show)
+
+
+def _work(
+    ingest: Ingest,
+    specs: tuple[str, ...],
+    data_dir: Path,
+    what: str,
+    fresh: bool,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Run a job, print its summary, and fail if verify does."""
+    from rich.console import Console
+
+    from embedded.job import run_job
+    from embedded.progress import view
+    from embedded.stack import StackError, StackSettings
+    from embedded.tables import show
+
+    factors = read_factors((RELEASE, *specs))
+    settings = StackSettings(data_dir=data_dir, what=what, workers=workers, fresh=fresh)
+    with view(Console(stderr=True), quiet=as_json) as seen:
+        try:
+            summary = run_job(
+                settings,
+                factors=factors,
+                ingest=lambda producer: ingest(producer, seen),
+                view=seen,
+            )
+        except StackError as error:
+            raise Failure(str(error)) from error
+    if as_json:
+        print(json.dumps(summary.as_json()))
+    else:
+        show(summary, Console())
+    if not summary.verdict.ok:
+        raise Failure(f"verify disagrees: {summary.verdict.drift[0]}")

@@ -1,0 +1,159 @@
+"""What a load is made of: files of two kinds, the mappings that read them, and factors.
+
+Everything is read and checked before anything is started, so that a misspelt name costs a second and not a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cli.parsing import Failure, Many
+
+if TYPE_CHECKING:
+    from carbon.factors import Factor
+    from producers.client import CarbonflowProducer
+    from producers.load import Progress
+    from producers.rules import FileMapping
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+RELEASE = "release:2026.1"
+_RECORDS = {"charging_session": "charging", "freight_trip": "freight"}
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Files of one kind and the mapping that reads them."""
+
+    paths: tuple[Path, ...]
+    mapping: FileMapping
+
+
+def file_options(function: F) -> F:
+    """Add `--charging`, `--freight` and `--mapping`."""
+    for option in (
+        click.option(
+            "--mapping",
+            "mappings",
+            cls=Many,
+            metavar="NAME|FILE...",
+            help="How to read them: shipped mappings (acn-data, india-hcv) or TOML files, one for each kind.",
+        ),
+        click.option(
+            "--freight",
+            cls=Many,
+            metavar="FILE...",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="Freight trips: CSV, JSON Lines or Parquet.",
+        ),
+        click.option(
+            "--charging",
+            cls=Many,
+            metavar="FILE...",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="Charging sessions: CSV, JSON Lines or Parquet.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def factor_option(function: F) -> F:
+    """Add `--factors`."""
+    return click.option(
+        "--factors",
+        "specs",
+        cls=Many,
+        metavar="SPEC...",
+        help="Factors beside release 2026.1: electricity-maps:FILE, csv:FILE or release:NAME.",
+    )(function)
+
+
+def read_inputs(
+    charging: Sequence[Path], freight: Sequence[Path], mappings: Sequence[str]
+) -> tuple[Inputs, ...]:
+    """Return what is to be loaded.
+
+    Raises:
+        click.UsageError: Files lack a mapping, a mapping lacks files, or a kind has two mappings.
+        Failure: A mapping cannot be read.
+    """
+    from producers.mapping import load_mapping
+    from producers.tables import MappingError
+
+    files = {"charging": tuple(charging), "freight": tuple(freight)}
+    if not any(files.values()):
+        raise click.UsageError("nothing to load: give --charging or --freight files")
+    by_kind: dict[str, FileMapping] = {}
+    for name in mappings:
+        try:
+            mapping = load_mapping(name)
+        except (MappingError, OSError) as error:
+            raise Failure(f"mapping {name}: {error}") from error
+        kind = _RECORDS[mapping.record]
+        if kind in by_kind:
+            raise click.UsageError(f"two mappings for {kind} files: give one")
+        if not files[kind]:
+            raise click.UsageError(f"mapping {name} reads {kind} files, and there is no --{kind}")
+        by_kind[kind] = mapping
+    for kind, paths in files.items():
+        if paths and kind not in by_kind:
+            raise click.UsageError(f"--{kind} needs a --mapping that makes {kind} records")
+    return tuple(Inputs(files[kind], mapping) for kind, mapping in by_kind.items())
+
+
+def read_factors(specs: Sequence[str]) -> list[Factor]:
+    """Return the factors of some specs, in their order.
+
+    Raises:
+        click.UsageError: A spec has none of the known forms.
+        Failure: Its file cannot be read.
+    """
+    from producers.factors.errors import FactorSourceError, FactorSpecError
+    from producers.factors.spec import load_factors
+
+    factors: list[Factor] = []
+    for spec in specs:
+        try:
+            factors += load_factors(spec)
+        except FactorSpecError as error:
+            raise click.UsageError(str(error)) from error
+        except (FactorSourceError, OSError) as error:
+            raise Failure(str(error)) from error
+    return factors
+
+
+async def send_files(
+    inputs: Sequence[Inputs], producer: CarbonflowProducer, progress: Callable[[Progress], None]
+) -> list[dict[str, object]]:
+    """Send all files; return for each kind what became of its rows.
+
+    Raises:
+        Failure: A file cannot be read.
+    """
+    from producers.files import UnreadableFileError
+    from producers.load import load_files
+    from producers.tables import MappingError
+
+    results: list[dict[str, object]] = []
+    for part in inputs:
+        try:
+            loaded = await load_files(
+                part.paths, mapping=part.mapping, producer=producer, progress=progress
+            )
+        except (UnreadableFileError, MappingError, OSError) as error:
+            raise Failure(str(error)) from error
+        results.append(
+            {
+                "mapping": part.mapping.name,
+                "rows": loaded.rows,
+                "sent": loaded.sent,
+                "refused": dict(loaded.refused),
+            }
+        )
+    return results

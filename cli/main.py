@@ -1,0 +1,54 @@
+"""The command `carbonflow`: what its commands are, and how it ends.
+
+Heavy packages are imported inside the commands that need them, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import click
+
+from cli import accounts, factors, ingest, processes, refusals, serve, verify
+from cli.parsing import run
+
+EPILOG = """\b
+Examples:
+  carbonflow demo
+  carbonflow run --charging sessions.csv --mapping my-chargers.toml
+  carbonflow balance acn-000000022
+  carbonflow up
+"""
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="carbonflow", message="carbonflow %(version)s")
+def carbonflow() -> None:
+    """Carbon accounts of charging sessions and freight trips, while they happen."""
+
+
+for command in (
+    ingest.run,
+    ingest.demo,
+    ingest.load,
+    serve.up,
+    accounts.balance,
+    accounts.statement,
+    accounts.explain,
+    refusals.refusals,
+    factors.factors,
+    verify.verify,
+    processes.worker,
+    processes.sink,
+    processes.api,
+    processes.migrate,
+    processes.topics,
+):
+    carbonflow.add_command(command)
+
+
+def main() -> None:
+    """Run `carbonflow` with the arguments of this process."""
+    run(carbonflow)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Where a question is answered: an API, a ClickHouse server, or the store of a folder.
+
+In this order: `--api` or `--clickhouse`, as given; the folder's running stack, if it has one; CARBONFLOW_API_URL, unless a folder is
+named; the folder's store itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from cli.parsing import Failure, data_dir_option, json_option
+
+if TYPE_CHECKING:
+    from embedded.answers import Answers
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the options say about it."""
+
+    data_dir: Path
+    is_named: bool
+    api: str | None
+    clickhouse: str | None
+
+
+def origin_options(function: F) -> F:
+    """Add `--data-dir`, `--api`, `--clickhouse` and `--json`; the function gets `origin` and `as_json`."""
+
+    @click.pass_context
+    def with_origin(
+        ctx: click.Context,
+        /,
+        data_dir: Path,
+        api: str | None,
+        clickhouse: str | None,
+        **rest: Any,
+    ) -> Any:
+        if api is not None and clickhouse is not None:
+            raise click.UsageError("--api and --clickhouse exclude each other")
+        is_named = ctx.get_parameter_source("data_dir") is ParameterSource.COMMANDLINE
+        return ctx.invoke(function, origin=Origin(data_dir, is_named, api, clickhouse), **rest)
+
+    with_origin.__doc__ = function.__doc__
+    with_origin.__name__ = function.__name__
+    with_origin.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+    for option in (
+        json_option,
+        click.option("--clickhouse", metavar="URL", help="Ask a ClickHouse server."),
+        click.option("--api", metavar="URL", help="Ask an API [default: CARBONFLOW_API_URL]."),
+        data_dir_option,
+    ):
+        with_origin = option(with_origin)
+    return with_origin  # type: ignore[return-value]
+
+
+@contextmanager
+def asked(origin: Origin) -> Iterator[Answers]:
+    """Give whom to ask; what goes wrong becomes a Failure.
+
+    Raises:
+        Failure: Nobody can be asked, or there is no answer.
+    """
+    from clickhouse_connect.driver.exceptions import Error
+
+    from embedded.answers import HttpAnswers, NoAnswerError, StoreAnswers
+    from embedded.ownership import InUseError, running_owner
+    from embedded.store import Store
+    from sinks.connect import connect
+    from sinks.queries import Queries
+
+    api = origin.api or running_owner(origin.data_dir).get("api")
+    if api is None and not origin.is_named and origin.clickhouse is None:
+        api = os.environ.get("CARBONFLOW_API_URL")
+    try:
+        if origin.clickhouse is not None:
+            yield StoreAnswers(Queries(connect(origin.clickhouse)))
+        elif isinstance(api, str):
+            yield HttpAnswers(api)
+        else:
+            with Store.open(existing(origin.data_dir) / "store") as store:
+                yield StoreAnswers(Queries(store.reader))
+    except (NoAnswerError, InUseError) as error:
+        raise Failure(str(error)) from error
+    except (ValueError, Error) as error:
+        raise Failure(f"the store cannot be asked: {error}") from error
+
+
+def existing(data_dir: Path) -> Path:
+    """Return the folder if a stack has ever run over it.
+
+    Raises:
+        Failure: None has.
+    """
+    if not (data_dir / "store").is_dir():
+        raise Failure(
+            f"there is nothing in {data_dir}: `carbonflow run` or `carbonflow demo` fills it, "
+            "or ask a running one with --api URL"
+        )
+    return data_dir

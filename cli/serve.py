@@ -1,0 +1,105 @@
+"""The command `up`: the embedded stack until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.inputs import RELEASE, factor_option, read_factors
+from cli.parsing import Command, Failure, data_dir_option
+
+if TYPE_CHECKING:
+    from carbon.factors import Factor
+    from embedded.progress import View
+    from embedded.stack import StackSettings
+
+
+def _port_option(name: str, default: int, what: str):  # type: ignore[no-untyped-def]
+    return click.option(
+        name, type=click.IntRange(1, 65535), default=default, show_default=True, help=what
+    )
+
+
+@click.command(
+    cls=Command,
+    epilog="\b\nExamples:\n  carbonflow up\n  carbonflow up --broker-port 19092 --workers 2\n"
+    "  carbonflow up --factors electricity-maps:US-CAL-CISO_2021_hourly.csv",
+)
+@data_dir_option
+@factor_option
+@_port_option("--broker-port", 9092, "Port of the broker (Kafka).")
+@_port_option("--api-port", 8080, "Port of the API.")
+@_port_option("--metrics-port", 9464, "Port of the first worker's metrics; others follow it.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Worker processes.",
+)
+def up(
+    data_dir: Path,
+    specs: tuple[str, ...],
+    broker_port: int,
+    api_port: int,
+    metrics_port: int,
+    workers: int,
+) -> None:
+    """Run the embedded stack until Ctrl-C: broker, workers, sink, API and metrics.
+
+    Send events to the broker with any Kafka client or `carbonflow load`, and ask the API.
+    """
+    from rich.console import Console
+
+    from embedded.broker import port_is_taken
+    from embedded.progress import view
+    from embedded.stack import StackError, StackSettings
+
+    ports = {"--broker-port": broker_port, "--api-port": api_port}
+    ports |= {"--metrics-port": metrics_port + number for number in range(workers)}
+    for option, port in ports.items():
+        if port_is_taken(port):
+            raise Failure(f"port {port} is taken; {option} gives another")
+    factors = read_factors((RELEASE, *specs))
+    settings = StackSettings(
+        data_dir=data_dir,
+        what="carbonflow up",
+        workers=workers,
+        broker_port=broker_port,
+        metrics_port=metrics_port,
+    )
+    with view(Console(stderr=True), quiet=False) as seen:
+        try:
+            _serve(settings, factors, api_port, seen)
+        except StackError as error:
+            raise Failure(str(error)) from error
+
+
+def _serve(settings: StackSettings, factors: list[Factor], api_port: int, seen: View) -> None:
+    from embedded.job import prepare
+    from embedded.serving import serving
+    from embedded.stack import TICK_S, running
+
+    with running(settings, tell=seen.tell) as stack:
+        prepare(stack, factors, view=seen)
+        stack.start_workers()
+        urls = {"bootstrap": stack.broker.bootstrap, "api": f"http://127.0.0.1:{api_port}"}
+        stop = asyncio.Event()
+        served = stack.beside(serving(stack, port=api_port, stop=stop), stop)
+        stack.ownership.tell({"what": settings.what, **urls})
+        print(f"broker   {urls['bootstrap']}")
+        print(f"api      {urls['api']}  (docs: {urls['api']}/docs)")
+        print(f"metrics  {urls['api']}/metrics", end="")
+        print("".join(f"  http://127.0.0.1:{port}/metrics" for port in stack.metrics_ports))
+        print(f"data     {settings.data_dir}  (Ctrl-C stops)", flush=True)
+        seen.stage("running")
+        pause = threading.Event()
+        while not served.done():
+            stack.check()
+            seen.tick(stack.read())
+            pause.wait(TICK_S)
+        raise Failure(f"the API ended: {served.exception()}")

@@ -1,0 +1,106 @@
+"""The command `verify`: do source, ledger and balances agree?"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.broker import settings_of
+from cli.origin import existing
+from cli.parsing import Failure, data_dir_option, json_option
+from cli.printing import print_json
+
+
+@click.command(
+    epilog="\b\nExamples:\n  carbonflow verify\n  carbonflow verify --data-dir /var/lib/carbonflow\n"
+    "  carbonflow verify --clickhouse http://clickhouse:8123 --bootstrap kafka:9092"
+)
+@data_dir_option
+@click.option("--clickhouse", metavar="URL", help="Check a ClickHouse server instead of a folder.")
+@click.option("--bootstrap", metavar="HOST:PORT", help="Its Kafka [default: CARBONFLOW_BOOTSTRAP].")
+@json_option
+def verify(data_dir: Path, clickhouse: str | None, bootstrap: str | None, as_json: bool) -> None:
+    """Compare source, ledger and balances, and print any drift. Exit status 1 if there is some."""
+    from embedded.ownership import running_owner
+
+    api = running_owner(data_dir).get("api")
+    if clickhouse is not None:
+        verdict = asyncio.run(_of_servers(clickhouse, bootstrap))
+    elif bootstrap is not None:
+        raise click.UsageError("--bootstrap goes with --clickhouse")
+    elif isinstance(api, str):
+        verdict = _of_running(api)
+    else:
+        verdict = _of_folder(existing(data_dir))
+    if as_json:
+        print_json(verdict)
+    elif verdict["ok"]:
+        print("verify: ok")
+    if not verdict["ok"]:
+        drift = [f"{one['kind']}: {one['where']}" for one in verdict["drift"]]
+        if not as_json:
+            for one in verdict["drift"]:
+                print(
+                    f"{one['kind']}: {one['where']}: expected {one['expected']}, "
+                    f"found {one['found']}"
+                )
+        raise Failure(f"verify: {len(drift)} disagreements, first {drift[0]}")
+
+
+def _of_running(api: str) -> dict[str, Any]:
+    from embedded.answers import HttpAnswers, NoAnswerError
+
+    try:
+        return HttpAnswers(api).get("/v1/verify")
+    except NoAnswerError as error:
+        raise Failure(str(error)) from error
+
+
+def _of_folder(data_dir: Path) -> dict[str, Any]:
+    """Start broker and store, no workers, and let the store catch up first."""
+    from rich.console import Console
+
+    from embedded.progress import view
+    from embedded.stack import StackError, StackSettings, running
+
+    settings = StackSettings(data_dir=data_dir, what="carbonflow verify")
+    with view(Console(stderr=True), quiet=True) as seen:
+        try:
+            with running(settings, tell=seen.tell) as stack:
+                stack.settle_sink(seen.tick)
+                return _as_json(stack.verify())
+        except StackError as error:
+            raise Failure(str(error)) from error
+
+
+async def _of_servers(clickhouse: str, bootstrap: str | None) -> dict[str, Any]:
+    from aiokafka.errors import KafkaError
+    from clickhouse_connect.driver.exceptions import Error
+
+    from embedded.monitor import Monitor
+    from schemas.catalogue import ACTIVITY_TOPICS
+    from sinks.connect import StoreSettings, connect
+    from sinks.verify import verify as compare
+    from streams.settings import WorkerSettings
+
+    worker = settings_of(WorkerSettings)
+    store = settings_of(StoreSettings)
+    topics = [worker.prefix + topic for topic in ACTIVITY_TOPICS]
+    try:
+        async with Monitor(bootstrap or worker.bootstrap) as monitor:
+            worked = await monitor.committed(worker.group_id, topics)
+        places = {(place.topic, place.partition): offset for place, offset in worked.items()}
+        return _as_json(compare(connect(clickhouse), places, database=store.database))
+    except KafkaError as error:
+        raise Failure(f"the broker {bootstrap or worker.bootstrap}: {error!r}") from error
+    except (ValueError, Error) as error:
+        raise Failure(f"ClickHouse: {error}") from error
+
+
+def _as_json(verdict: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"ok": verdict.ok, "drift": [asdict(one) for one in verdict.drift]}

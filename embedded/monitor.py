@@ -1,0 +1,125 @@
+"""How far the consumers of the stack are behind, asked of the broker itself.
+
+The end of a partition counts commit markers, which no consumer ever sees: a group that has read
+everything may stand one or more offsets before the end. So "behind" is not a difference of two
+numbers. Where they differ, the monitor reads what lies between as the group would; if nothing
+comes and its own position reaches the end, only markers are left.
+
+Records of a transaction under way count as written: a broker may show the offsets that a
+transaction commits before it shows its records.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+_PEEK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a group stands on its topics.
+
+    Attributes:
+        done: Offsets passed since the beginning, over all partitions.
+        lag: Offsets to the end, over all partitions; counts markers, so it may stay above 0.
+    """
+
+    done: int
+    lag: int
+
+
+class Monitor:
+    """Asks one broker; used from one event loop."""
+
+    def __init__(self, bootstrap: str) -> None:
+        """Remember where the broker is; `open` connects."""
+        self._bootstrap = bootstrap
+
+    async def open(self) -> None:
+        """Connect."""
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        # The ends are those of everything written, the peek sees what is committed.
+        self._ends = self._consumer("read_uncommitted")
+        self._peek = self._consumer("read_committed")
+        await self._admin.start()
+        await self._ends.start()
+        await self._peek.start()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._peek.stop()
+        await self._ends.stop()
+        await self._admin.close()
+
+    async def ends(self, topics: Collection[str]) -> dict[TopicPartition, int]:
+        """Return the end of what is written on each partition of those topics that exist."""
+        # Asking for all topics, because asking for one that does not exist would create it.
+        existing = set(topics) & await self._ends.topics()
+        partitions = [
+            TopicPartition(topic, number)
+            for topic in sorted(existing)
+            for number in sorted(self._ends.partitions_for_topic(topic) or ())
+        ]
+        if not partitions:
+            return {}
+        ends: dict[TopicPartition, int] = await self._ends.end_offsets(partitions)
+        return ends
+
+    async def __aenter__(self) -> Monitor:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def standing(self, group: str, topics: Collection[str]) -> Standing:
+        """Return where a group stands on some topics."""
+        ends = await self.ends(topics)
+        committed = await self.committed(group, topics)
+        done = sum(committed.get(partition, 0) for partition in ends)
+        return Standing(done, max(0, sum(ends.values()) - done))
+
+    async def is_level(self, group: str, topics: Collection[str]) -> bool:
+        """Return whether a group has committed everything that can be read on some topics."""
+        ends = await self.ends(topics)
+        committed = await self.committed(group, topics)
+        for partition, end in ends.items():
+            start = committed.get(partition, 0)
+            if start < end and not await self._only_markers(partition, start, end):
+                return False
+        return True
+
+    async def committed(self, group: str, topics: Collection[str]) -> Mapping[TopicPartition, int]:
+        """Return what a group has committed on some topics."""
+        answered = await self._admin.list_consumer_group_offsets(group)
+        return {
+            place: found.offset
+            for place, found in answered.items()
+            if found.offset >= 0 and place.topic in topics
+        }
+
+    def _consumer(self, isolation: str) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level=isolation,
+        )
+
+    async def _only_markers(self, partition: TopicPartition, start: int, end: int) -> bool:
+        self._peek.assign([partition])
+        self._peek.seek(partition, start)
+        deadline = time.monotonic() + _PEEK_S
+        while await self._peek.position(partition) < end:
+            if await self._peek.getmany(partition, timeout_ms=100, max_records=1):
+                return False
+            if time.monotonic() > deadline:  # A transaction is open.
+                return False
+        return True

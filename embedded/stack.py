@@ -1,0 +1,363 @@
+"""The composition root of one machine: broker, store, sink and workers over one folder.
+
+    <data dir>/lock       who owns it
+    <data dir>/broker/    the broker's data
+    <data dir>/store/     chDB
+    <data dir>/worker/    Faust's own files
+    <data dir>/logs/      what the children say
+
+The broker and the workers are child processes; the sink, and whoever asks the store, share this
+process, because chDB has one owner. Parts start in the order of their needs and stop in the
+reverse. If this process is killed, in any way, its children end with it, and the next stack over
+the same folder goes on where it was.
+
+    StackError            a part cannot start or has ended for good; the message says which and why
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aiokafka.errors import KafkaError
+from clickhouse_connect.driver.exceptions import Error as StoreFault
+from prometheus_client import CollectorRegistry
+from schemas.catalogue import ACTIVITY_TOPICS
+from schemas.settings import BrokerSettings
+
+from embedded.background import Background
+from embedded.broker import Broker, BrokerError, await_former
+from embedded.monitor import Monitor, Standing
+from embedded.ownership import InUseError, Ownership
+from embedded.store import Store
+from embedded.upkeep import empty_store, rewind_sink, store_is_ahead
+from embedded.workers import WorkerError, Workers
+from producers.topics import TopicsError, ensure_topics
+from sinks.metrics import SinkMetrics
+from sinks.migrate import MigrationError, migrate
+from sinks.queries import Queries
+from sinks.sink import SinkSettings, run_sink
+from sinks.verify import Verdict, verify
+from sinks.writer import ROUTES
+
+T = TypeVar("T")
+
+GROUP = "carbonflow"
+TICK_S = 0.2
+STALL_S_MAX = 120.0
+KEPT = ("broker", "store", "worker", "logs")
+_SINK_STOP_S = 60.0
+_CLOSE_S = 5.0
+
+
+class StackError(Exception):
+    """A part cannot start, or has ended for good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackSettings:
+    """What a stack is made of.
+
+    Attributes:
+        data_dir: Everything it keeps.
+        what: Who runs it, for the message to whoever finds the folder in use.
+        workers: Worker processes; one for each core that is to be used.
+        broker_port: Port of the broker; a free one where None.
+        metrics_port: Port of the first worker's metrics, which the others' follow; 0 is none.
+        fresh: Forget everything the folder holds.
+        worker_environ: Further settings of the workers, `CARBONFLOW_<FIELD>`.
+    """
+
+    data_dir: Path
+    what: str = "carbonflow"
+    workers: int = 1
+    broker_port: int | None = None
+    metrics_port: int = 0
+    fresh: bool = False
+    worker_environ: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at a running stack.
+
+    Attributes:
+        worker: Where the workers stand on the activities.
+        sink: Where the sink stands on everything.
+        refused: Refusals stored since the stack started.
+        sink_rows: Rows stored since then.
+    """
+
+    worker: Standing
+    sink: Standing
+    refused: int
+    sink_rows: int
+
+
+class Stack:
+    """A running stack, without its workers until `start_workers`; made with `running`."""
+
+    def __init__(
+        self, settings: StackSettings, *, tell: Callable[[str], None], parts: ExitStack
+    ) -> None:
+        """Start everything but the workers.
+
+        Args:
+            settings: Settings.
+            tell: Is told, in a sentence, what a person should know.
+            parts: Gets what has to be stopped; the caller closes it, also when this raises.
+        """
+        self.settings = settings
+        self.registry = CollectorRegistry()
+        self.metrics = SinkMetrics(self.registry)
+        folder = settings.data_dir.resolve()
+        self.ownership = Ownership.take(folder, what=settings.what)
+        parts.callback(self.ownership.release)
+        if settings.fresh:
+            _clear(folder)
+        logs = folder / "logs"
+        logs.mkdir(exist_ok=True)
+        parts.enter_context(_logged(logs / "stack.log"))
+        self.store = parts.enter_context(Store.open(folder / "store"))
+        is_new = bool(migrate(self.store.writer))
+        self.broker = parts.enter_context(
+            Broker.start(folder / "broker", log_path=logs / "broker.log", port=settings.broker_port)
+        )
+        self._background = Background()
+        parts.callback(self._background.close)
+        self._background.run(ensure_topics(self.broker_settings))
+        self._monitor = Monitor(self.broker.bootstrap)
+        self._background.run(self._monitor.open())
+        parts.callback(self._end, self._monitor.close())
+        self._sink_settings = SinkSettings(
+            bootstrap=self.broker.bootstrap, sink_instance_id="embedded"
+        )
+        self._reconcile(tell, is_new=is_new)
+        self._stop_sink = asyncio.Event()
+        self._sink = self._background.start(
+            run_sink(self._sink_settings, self.store.writer, self.metrics, self._stop_sink)
+        )
+        parts.callback(self._end_sink)
+        self._parts = parts
+        self._workers = Workers(
+            environ={
+                **settings.worker_environ,
+                "CARBONFLOW_BOOTSTRAP": self.broker.bootstrap,
+                "CARBONFLOW_PREFIX": "",
+                "CARBONFLOW_GROUP": GROUP,
+                "CARBONFLOW_DATA_DIR": str(folder / "worker"),
+            },
+            metrics_ports=self.metrics_ports,
+            log_dir=logs,
+            tell=tell,
+        )
+        parts.callback(self._workers.stop)
+
+    @property
+    def broker_settings(self) -> BrokerSettings:
+        """How producers reach the broker."""
+        return BrokerSettings(bootstrap=self.broker.bootstrap)
+
+    @property
+    def metrics_ports(self) -> tuple[int, ...]:
+        """Ports of the workers' metrics."""
+        first = self.settings.metrics_port
+        return tuple(first + number for number in range(self.settings.workers)) if first else ()
+
+    @property
+    def queries(self) -> Queries:
+        """Questions to the store."""
+        return Queries(self.store.reader)
+
+    def start_workers(self) -> None:
+        """Start the worker processes; they take up all published factors, then begin to work."""
+        self._workers.start(self.settings.workers)
+
+    def check(self) -> None:
+        """Start again a worker that has ended.
+
+        Raises:
+            StackError: The broker or the sink has ended, or a worker keeps ending.
+        """
+        with _explained():
+            self.broker.check()
+            self._workers.check()
+        if self._sink.done():
+            fault = self._sink.exception() or "it stopped"
+            raise StackError(f"the sink ended: {fault}")
+
+    def read(self) -> Reading:
+        """Look at the stack now."""
+        with _explained():
+            worker, sink = self._background.run(self._standings())
+        rows = {
+            sample.labels["table"]: int(sample.value)
+            for metric in self.metrics.rows.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total")
+        }
+        return Reading(worker, sink, rows.get("refusals", 0), sum(rows.values()))
+
+    def run(self, work: Coroutine[Any, Any, T], on_tick: Callable[[Reading], None]) -> T:
+        """Run a coroutine to its end and watch over the stack meanwhile.
+
+        Raises:
+            StackError: A part has ended for good.
+            Exception: What the coroutine raised.
+        """
+        future = self._background.start(work)
+        try:
+            while not future.done():
+                self.check()
+                on_tick(self.read())
+                wait([future], TICK_S)
+        finally:
+            future.cancel()
+        return future.result()
+
+    def beside(self, work: Coroutine[Any, Any, T], stop: asyncio.Event) -> Future[T]:
+        """Run a coroutine beside the stack; when the stack stops, `stop` is set and it may end."""
+        future = self._background.start(work)
+        self._parts.callback(self._finish, future, stop, _CLOSE_S)
+        return future
+
+    def settle(self, on_tick: Callable[[Reading], None]) -> None:
+        """Return once every activity is worked, and everything that came of it stored.
+
+        Raises:
+            StackError: A part has ended for good, or nothing has moved for STALL_S_MAX seconds.
+        """
+        self._wait_level(self._levels, on_tick)
+
+    def settle_sink(self, on_tick: Callable[[Reading], None]) -> None:
+        """Return once the sink has stored everything the broker holds; raises as `settle`."""
+        self._wait_level(self._sink_level, on_tick)
+
+    def _wait_level(
+        self,
+        is_level: Callable[[], Coroutine[Any, Any, bool]],
+        on_tick: Callable[[Reading], None],
+    ) -> None:
+        pause = threading.Event()
+        moved_at, before = time.monotonic(), None
+        while True:
+            self.check()
+            reading = self.read()
+            on_tick(reading)
+            with _explained():
+                if self._background.run(is_level()):
+                    return
+            if reading != before:
+                moved_at, before = time.monotonic(), reading
+            elif time.monotonic() - moved_at > STALL_S_MAX:
+                raise StackError(
+                    f"nothing has moved for {STALL_S_MAX:.0f} s: {reading.worker.lag} offsets "
+                    f"before the workers, {reading.sink.lag} before the sink "
+                    f"(logs: {self.settings.data_dir / 'logs'})"
+                )
+            pause.wait(TICK_S)
+
+    def verify(self) -> Verdict:
+        """Compare source, ledger and balances; a settled stack agrees."""
+        worked = self._background.run(self._monitor.committed(GROUP, ACTIVITY_TOPICS))
+        return verify(
+            self.store.reader,
+            {(place.topic, place.partition): offset for place, offset in worked.items()},
+        )
+
+    async def _levels(self) -> bool:
+        # In this order: what the workers produce last moves the end of what the sink reads.
+        return await self._monitor.is_level(GROUP, ACTIVITY_TOPICS) and await self._sink_level()
+
+    async def _sink_level(self) -> bool:
+        return await self._monitor.is_level(self._sink_settings.sink_group, ROUTES.keys())
+
+    async def _standings(self) -> tuple[Standing, Standing]:
+        return (
+            await self._monitor.standing(GROUP, ACTIVITY_TOPICS),
+            await self._monitor.standing(self._sink_settings.sink_group, ROUTES.keys()),
+        )
+
+    def _reconcile(self, tell: Callable[[str], None], *, is_new: bool) -> None:
+        ends = self._background.run(self._monitor.ends(ROUTES.keys()))
+        if store_is_ahead(self.store.writer, self._sink_settings, ends):
+            tell(
+                "the broker was killed and lost its last moments; the store is filled from it again"
+            )
+            empty_store(self.store.writer, self._sink_settings)
+        elif not is_new:
+            return
+        self._background.run(rewind_sink(self._sink_settings, ends))
+
+    def _end_sink(self) -> None:
+        # Without a broker the sink cannot finish what it holds.
+        alive = self.broker.child.poll() is None
+        self._finish(self._sink, self._stop_sink, _SINK_STOP_S if alive else 0.0)
+
+    def _finish(self, work: Future[Any], stop: asyncio.Event, s_max: float) -> None:
+        self._background.call(stop.set)
+        wait([work], s_max)
+        work.cancel()
+
+    def _end(self, work: Coroutine[Any, Any, None]) -> None:
+        future = self._background.start(work)
+        wait([future], _CLOSE_S)
+        future.cancel()
+
+
+@contextmanager
+def running(settings: StackSettings, *, tell: Callable[[str], None]) -> Iterator[Stack]:
+    """Run a stack for as long as the context is entered; its workers start with `start_workers`.
+
+    Raises:
+        StackError: A part cannot start, the folder is in use, or a port is taken.
+    """
+    with ExitStack() as parts:
+        with _explained():
+            stack = Stack(settings, tell=tell, parts=parts)
+        yield stack
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (BrokerError, WorkerError, InUseError, MigrationError, TopicsError) as error:
+        raise StackError(str(error)) from error
+    except KafkaError as error:
+        raise StackError(f"the broker cannot be asked: {error!r}") from error
+    except StoreFault as error:
+        raise StackError(f"the store cannot be asked: {error}") from error
+    except CancelledError:
+        raise StackError("the stack is being stopped") from None
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """Write what this process logs to a file: the terminal belongs to the person."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+def _clear(folder: Path) -> None:
+    """Forget everything a stack keeps in a folder, and nothing else that is there."""
+    await_former(folder / "broker")
+    for name in KEPT:
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)

@@ -1,0 +1,64 @@
+"""The embedded store: chDB, ClickHouse inside the process, behind the same client as a server.
+
+A folder has one owner: chDB opens one path per process, and a lock keeps other processes out.
+Handles of one store share its data; each may be used from several threads, because a handle takes
+its callers one at a time. So the sink writes through one handle, and readers, which would
+otherwise wait for its inserts, use another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+
+from embedded.ownership import Ownership
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An open store; `writer` and `reader` are clients to it."""
+
+    owned: Ownership
+    writer: Client
+    reader: Client
+
+    @classmethod
+    def open(cls, folder: Path) -> Store:
+        """Open the store in a folder, made where missing.
+
+        Raises:
+            InUseError: Another process, or another store of this one, owns it.
+            clickhouse_connect.driver.exceptions.Error: This process has another chDB folder open,
+                or the data is broken.
+        """
+        owned = Ownership.take(folder, what="a carbonflow store")
+        try:
+            writer = _handle(folder / "chdb")
+        except BaseException:
+            owned.release()
+            raise
+        try:
+            return cls(owned, writer, _handle(folder / "chdb"))
+        except BaseException:
+            writer.close()
+            owned.release()
+            raise
+
+    def close(self) -> None:
+        """Close both handles and give the folder back; twice is fine."""
+        self.reader.close()
+        self.writer.close()
+        self.owned.release()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _handle(path: Path) -> Client:
+    return clickhouse_connect.get_client(interface="chdb", path=str(path))

@@ -1,0 +1,186 @@
+"""Client: the way into Carbonflow for producers, over Kafka.
+
+    async with CarbonflowProducer(BrokerSettings(bootstrap="127.0.0.1:9092")) as producer:
+        await producer.send_session({"session_id": "S1", ...})         # one record, acknowledged
+        await producer.send_batch("charging_session", batch)            # a whole Arrow batch
+
+Every call returns when the broker has acknowledged all it was given (acks=all, idempotent), or
+raises aiokafka's `KafkaError`. A record's key is its account, and its partition murmur2 of the key,
+as the Java client has it: the state of an account lives where its records are.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import repeat
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from aiokafka import AIOKafkaProducer
+
+from carbon.factors import Factor
+from producers.rows import UnmappedRow
+from producers.targets import topic_of
+from schemas.columns import encode
+from schemas.partition import partition_of, partitions_of
+from schemas.settings import BrokerSettings
+from schemas.singles import encode_one
+
+BATCH_BYTES = 512 * 1024
+RAW_BYTES_MAX = 256 * 1024
+"""What a refusal carries of its row at most: a broker takes no message above about 1 MB."""
+
+Message = tuple[bytes, bytes, list[tuple[str, bytes]]]
+"""Key, value and headers."""
+
+NO_HEADERS: list[tuple[str, bytes]] = []
+
+
+class CarbonflowProducer:
+    """Sends sessions, trips, refusals and factors; an async context manager."""
+
+    def __init__(self, settings: BrokerSettings) -> None:
+        self.settings = settings
+        self._producer: AIOKafkaProducer | None = None
+        self._partitions: dict[str, int] = {}
+
+    async def __aenter__(self) -> Self:
+        producer = AIOKafkaProducer(
+            **self.settings.client_options(),
+            acks="all",
+            enable_idempotence=True,
+            compression_type="lz4",
+            max_batch_size=BATCH_BYTES,
+        )
+        await producer.start()
+        self._producer = producer
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            await producer.stop()
+
+    async def send_session(self, session: Mapping[str, object]) -> None:
+        """Send one session: the fields of ChargingSession, instants as int milliseconds."""
+        await self._send_one("charging_session", session)
+
+    async def send_trip(self, trip: Mapping[str, object]) -> None:
+        """Send one freight trip: the fields of FreightTrip, instants as int milliseconds."""
+        await self._send_one("freight_trip", trip)
+
+    async def send_batch(self, record: str, batch: pa.RecordBatch) -> int:
+        """Send every row of a batch in the fields of its record, in order within each account.
+
+        Returns:
+            How many records were acknowledged.
+        """
+        values = await asyncio.to_thread(encode, record, batch)
+        topic = topic_of(record)
+        partitions = partitions_of(batch["account_id"], await self._partitions_of(topic))
+        keys = batch["account_id"].cast(pa.binary()).to_pylist()
+        waiting: list[asyncio.Future[object]] = []
+        for partition in np.unique(partitions).tolist():
+            at = np.flatnonzero(partitions == partition).tolist()
+            messages = zip((keys[i] for i in at), (values[i] for i in at), repeat(NO_HEADERS))
+            waiting += await self._fill(topic, partition, messages)
+        await asyncio.gather(*waiting)
+        return len(values)
+
+    async def send_raw(self, topic: str, messages: Iterable[tuple[bytes, bytes]]) -> int:
+        """Send keys and values as they are to an unprefixed topic; no bytes are too bad for it."""
+        return await self._send_all(topic, [(key, value, NO_HEADERS) for key, value in messages])
+
+    async def send_refusals(self, rows: Sequence[UnmappedRow]) -> int:
+        """Send rows that could not be mapped to `refusals`, keyed by file and line."""
+        return await self._send_all("refusals", [_refusal(row) for row in rows])
+
+    async def publish_factors(self, factors: Iterable[Factor]) -> int:
+        """Publish factors under the key release/factor_id; running workers take them up."""
+        return await self._send_all(
+            "emission-factors",
+            [
+                (
+                    f"{factor.release}/{factor.factor_id}".encode(),
+                    encode_one("emission_factor", asdict(factor)),
+                    NO_HEADERS,
+                )
+                for factor in factors
+            ],
+        )
+
+    @property
+    def _kafka(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            raise RuntimeError("use the producer in an `async with` block")
+        return self._producer
+
+    async def _partitions_of(self, topic: str) -> int:
+        if topic not in self._partitions:
+            found = await self._kafka.partitions_for(self.settings.prefix + topic)
+            self._partitions[topic] = len(found)
+        return self._partitions[topic]
+
+    async def _send_one(self, record: str, value: Mapping[str, object]) -> None:
+        key = str(value["account_id"]).encode()
+        await self._kafka.send_and_wait(
+            self.settings.prefix + topic_of(record),
+            key=key,
+            value=encode_one(record, value),
+            partition=partition_of(key, await self._partitions_of(topic_of(record))),
+        )
+
+    async def _send_all(self, topic: str, messages: Sequence[Message]) -> int:
+        count = await self._partitions_of(topic)
+        by_partition: dict[int, list[Message]] = {}
+        for message in messages:
+            by_partition.setdefault(partition_of(message[0], count), []).append(message)
+        waiting: list[asyncio.Future[object]] = []
+        for partition, some in by_partition.items():
+            waiting += await self._fill(topic, partition, some)
+        await asyncio.gather(*waiting)
+        return len(messages)
+
+    async def _fill(
+        self, topic: str, partition: int, messages: Iterable[Message]
+    ) -> list[asyncio.Future[object]]:
+        """Fill record batches for one partition and hand them over; returns their deliveries.
+
+        Built by hand because aiokafka's own path spends a task switch on every record.
+        """
+        kafka, name = self._kafka, self.settings.prefix + topic
+        deliveries: list[asyncio.Future[object]] = []
+        batch = kafka.create_batch()
+        for key, value, headers in messages:
+            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                deliveries.append(await kafka.send_batch(batch, name, partition=partition))
+                batch = kafka.create_batch()
+                batch.append(key=key, value=value, timestamp=None, headers=headers)
+        if batch.record_count():
+            batch.close()
+            deliveries.append(await kafka.send_batch(batch, name, partition=partition))
+        return deliveries
+
+
+def _refusal(row: UnmappedRow) -> Message:
+    """Return a row as a message of the topic `refusals`; see ARCHITECTURE for the headers."""
+    cut = len(row.raw) > RAW_BYTES_MAX
+    reason = f"{row.reason} (the row is cut to {RAW_BYTES_MAX} bytes)" if cut else row.reason
+    headers = {
+        "code": row.code,
+        "reason": reason,
+        "origin": "loader",
+        **dict.fromkeys(("topic", "partition", "offset", "timestamp"), ""),
+        "file": row.file,
+        "line": str(row.line),
+    }
+    # Reasons quote the file, and a file can hold what is no Unicode text.
+    encoded = [(name, text.encode("utf-8", "replace")) for name, text in headers.items()]
+    return f"{row.file}:{row.line}".encode("utf-8", "replace"), row.raw[:RAW_BYTES_MAX], encoded

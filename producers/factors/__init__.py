@@ -1,0 +1,1 @@
+"""Where emission factors come from: the shipped release, Electricity Maps files, a user's CSV."""

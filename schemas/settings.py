@@ -1,0 +1,153 @@
+"""Settings: one frozen value per process, read once from the environment and passed in.
+
+A settings class is a frozen dataclass; its field `max_rows` is the variable CARBONFLOW_MAX_ROWS.
+Fields are str, int, float, bool, Path, a Literal, tuple[str, ...] (separated by commas), any of
+them `| None`, or another such class, whose fields are read under their own names. What is not set
+takes the field's default. Variables nobody asks for are left alone: several processes with
+different settings share one environment.
+"""
+
+import math
+import ssl
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+PREFIX: Final = "CARBONFLOW_"
+
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+class SettingsError(ValueError):
+    """A variable is missing or holds what its setting cannot take; the message names it."""
+
+
+def read_settings(cls: type[T], environ: Mapping[str, str]) -> T:
+    """Return the settings of a class from CARBONFLOW_* variables.
+
+    Args:
+        cls: A frozen dataclass.
+        environ: os.environ, or what a test passes.
+
+    Raises:
+        SettingsError: A variable is missing or wrong.
+
+    >>> read_settings(BrokerSettings, {"CARBONFLOW_PREFIX": "pilot."}).prefix
+    'pilot.'
+    """
+    assert is_dataclass(cls), f"{cls.__name__} is no dataclass"
+    hints = get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for each in fields(cls):
+        wanted, name = hints[each.name], variable(each.name)
+        if is_dataclass(wanted) and isinstance(wanted, type):
+            values[each.name] = read_settings(wanted, environ)
+        elif name in environ:
+            values[each.name] = _value(name, environ[name], wanted)
+        elif each.default is MISSING and each.default_factory is MISSING:
+            raise SettingsError(f"{name} is not set")
+    try:
+        settings: T = cls(**values)
+    except ValueError as error:
+        # A class may check in __post_init__ what no single field can know.
+        raise SettingsError(str(error)) from error
+    return settings
+
+
+def variable(field_name: str) -> str:
+    """Return the variable a field is read from.
+
+    >>> variable("bootstrap")
+    'CARBONFLOW_BOOTSTRAP'
+    """
+    return PREFIX + field_name.upper()
+
+
+def _value(name: str, text: str, wanted: Any) -> Any:
+    if get_origin(wanted) in {Union, types.UnionType}:
+        if not text.strip():
+            return None
+        (wanted,) = set(get_args(wanted)) - {type(None)}
+    if wanted is str:
+        return text
+    text = text.strip()
+    if wanted in {int, float}:
+        return _number(name, text, wanted)
+    if wanted == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    return _choice(name, text, wanted)
+
+
+def _choice(name: str, text: str, wanted: Any) -> Any:
+    if wanted is Path and text:
+        return Path(text)
+    if wanted is bool and text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    if get_origin(wanted) is Literal and text in get_args(wanted):
+        return text
+    assert wanted in {Path, bool} or get_origin(wanted) is Literal, f"{name}: {wanted} is no type"
+    choices = {Path: "a path", bool: "true or false"}.get(wanted) or ", ".join(get_args(wanted))
+    raise SettingsError(f"{name} is {text!r}, not {choices}")
+
+
+def _number(name: str, text: str, wanted: type[int] | type[float]) -> int | float:
+    try:
+        number = wanted(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        kind = "a whole number" if wanted is int else "a number"
+        raise SettingsError(f"{name} is {text!r}, not {kind}")
+    return number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSettings:
+    """Where the Kafka cluster is and how to speak to it."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    """Brokers to ask first, host:port, separated by commas."""
+    prefix: str = ""
+    """Goes before every topic and group, so that deployments can share a cluster."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: str | None = field(default=None, repr=False)
+    ssl_cafile: Path | None = None
+    """Certificates to trust; the system's where not given."""
+
+    def __post_init__(self) -> None:
+        """Refuse SASL without its three settings, and secrets that would go unused."""
+        given = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
+        if self.security_protocol.startswith("SASL_") != all(given) or any(given) != all(given):
+            raise ValueError(
+                f"{variable('security_protocol')} {self.security_protocol} and CARBONFLOW_SASL_*"
+                " must be set together: mechanism, username and password, or none of them"
+            )
+
+    def topic(self, name: str) -> str:
+        """Return the name on the cluster of a topic of the catalogue."""
+        return self.prefix + name
+
+    def client_options(self) -> dict[str, Any]:
+        """Return keyword arguments for aiokafka's clients; reads `ssl_cafile` if TLS is on.
+
+        Raises:
+            OSError: `ssl_cafile` cannot be read.
+        """
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap,
+            "security_protocol": self.security_protocol,
+        }
+        if self.security_protocol.endswith("SSL"):
+            options["ssl_context"] = ssl.create_default_context(cafile=self.ssl_cafile)
+        if self.sasl_mechanism is not None:
+            options["sasl_mechanism"] = self.sasl_mechanism
+            options["sasl_plain_username"] = self.sasl_username
+            options["sasl_plain_password"] = self.sasl_password
+        return options

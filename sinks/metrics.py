@@ -1,0 +1,86 @@
+"""The sink's metrics, each described here and nowhere else.
+
+`SinkMetrics(registry)` registers them; the sink calls its methods. Freshness is counted for every
+record, by columns: prometheus_client observes one value at a time, so `Freshness` keeps the bucket
+counts itself and hands them over when scraped.
+"""
+
+import threading
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+FRESHNESS_BOUNDS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+
+
+class Freshness(Collector):
+    """Histogram, by table, of the seconds from a record's Kafka timestamp to its row."""
+
+    name: Final = "carbonflow_sink_freshness_seconds"
+    help: Final = "From a record's Kafka timestamp to its row being queryable [s]."
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[str, np.ndarray] = {}
+        self._sums: dict[str, float] = {}
+
+    def observe(self, table: str, seconds: np.ndarray) -> None:
+        """Count one value for each row of `table`; clocks that run ahead of ours count as 0 s."""
+        ages = np.maximum(seconds, 0.0)
+        slots = np.searchsorted(np.array(FRESHNESS_BOUNDS_S), ages, side="left")
+        counts = np.bincount(slots, minlength=len(FRESHNESS_BOUNDS_S) + 1)
+        with self._lock:
+            self._counts[table] = self._counts.get(table, 0) + counts
+            self._sums[table] = self._sums.get(table, 0.0) + float(ages.sum())
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the histogram as Prometheus wants it, with running totals."""
+        family = HistogramMetricFamily(self.name, self.help, labels=["table"])
+        bounds = [str(bound) for bound in FRESHNESS_BOUNDS_S] + ["+Inf"]
+        with self._lock:
+            for table, counts in self._counts.items():
+                totals = zip(bounds, np.cumsum(counts).tolist(), strict=True)
+                family.add_metric(
+                    [table], [(bound, float(total)) for bound, total in totals], self._sums[table]
+                )
+        yield family
+
+
+class SinkMetrics:
+    """All metrics of one sink process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.rows = Counter(
+            "carbonflow_sink_rows", "Rows inserted, repeats included.", ["table"], registry=registry
+        )
+        self.skipped = Counter(
+            "carbonflow_sink_skipped",
+            "Records not stored because they cannot be decoded; the worker refuses them.",
+            ["topic", "code"],
+            registry=registry,
+        )
+        self.insert_seconds = Histogram(
+            "carbonflow_sink_insert_seconds",
+            "Decoding and inserting the records of one topic [s].",
+            ["table"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+            registry=registry,
+        )
+        self.lag_offsets = Gauge(
+            "carbonflow_sink_lag_offsets",
+            "Offsets between what is committed and what is readable.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self.lag_seconds = Gauge(
+            "carbonflow_sink_lag_seconds",
+            "Age of the last stored record while more wait behind it, else 0 [s].",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self.freshness = Freshness()
+        registry.register(self.freshness)

@@ -1,0 +1,370 @@
+"""Queries: everything readers ask of the store, typed.
+
+Values go in as parameters and come out as the frozen values of `records`. All of it reads the
+views, which show each fact once however often it was inserted. Lists are paged by the key of the
+last row (`cursor`), so a page neither skips nor repeats a row while others are written. A `Queries`
+may be used from several threads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, Final, TypeVar, get_type_hints
+
+from clickhouse_connect.driver.exceptions import Error
+
+from sinks.connect import Client, database_name
+from sinks.cursor import from_cursor, to_cursor
+from sinks.positions import ACTIVITY_TOPICS, source_events
+from sinks.records import (
+    Balance,
+    ChargingSession,
+    Counts,
+    Factor,
+    FreightTrip,
+    Instant,
+    Page,
+    Refusal,
+    RefusedRecord,
+    Total,
+    Transfer,
+)
+
+T = TypeVar("T")
+
+SIGNED_MG: Final = "if(credit_account = account_id, amount_mg, -amount_mg)"
+LIMIT_MAX: Final = 10_000
+
+# Columns that are not simply the field of that name. Factor's instants are plain integers in
+# `carbon`.
+_EXPRESSIONS: Final = {
+    "refusal_id": "concat(toString(_partition), '-', toString(_offset))",
+    "refused_at": "toUnixTimestamp64Milli(_timestamp)",
+    "valid_from": "toUnixTimestamp64Milli(valid_from)",
+    "valid_to": "toUnixTimestamp64Milli(valid_to)",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorFilter:
+    """Which factors to list; None leaves a field open, `at` is when they must be valid [ms]."""
+
+    release: str | None = None
+    kind: str | None = None
+    region: str | None = None
+    subject: str | None = None
+    boundary: str | None = None
+    at: int | None = None
+
+
+class Queries:
+    """Typed questions to one database."""
+
+    # What a query raises when the store is away or refuses; for those who may not know the client.
+    errors: Final = (Error,)
+
+    def __init__(self, client: Client, *, database: str = "carbonflow") -> None:
+        self._client = client
+        self._database = database_name(database)
+
+    def ping(self) -> bool:
+        """Return whether the store answers and has its tables."""
+        return bool(self._client.ping()) and bool(self._rows("EXISTS VIEW {db}.accounts")[0][0])
+
+    def balance(self, account_id: str) -> Balance | None:
+        """Return the balance of an account, None if nothing was ever booked for it."""
+        found = self.balances([account_id])
+        return found[0] if found else None
+
+    def balances(self, account_ids: Sequence[str]) -> tuple[Balance, ...]:
+        """Return the balances of those accounts that exist, by account."""
+        sql = (
+            f"SELECT {_columns(Balance)} FROM {{db}}.accounts "
+            "WHERE account_id IN {ids:Array(String)} ORDER BY account_id"
+        )
+        return self._values(Balance, sql, ids=list(account_ids))
+
+    def top_accounts(self, *, limit: int = 10) -> tuple[Balance, ...]:
+        """Return the accounts with the largest net reduction; among equals, the most emissions."""
+        sql = (
+            f"SELECT {_columns(Balance)} FROM {{db}}.accounts "
+            "ORDER BY reduction_mg DESC, emissions_mg DESC, account_id LIMIT {limit:UInt32}"
+        )
+        return self._values(Balance, sql, limit=_limit(limit))
+
+    def statement(
+        self,
+        account_id: str,
+        *,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[Transfer]:
+        """Return transfers of an account in the order they were booked for.
+
+        Args:
+            account_id: The account.
+            from_ms: Earliest booked_at, inclusive [ms].
+            to_ms: Latest booked_at, exclusive [ms].
+            cursor: Where the last page ended.
+            limit: Rows of a page, 1 to LIMIT_MAX.
+
+        Raises:
+            CursorError: `cursor` is not one of a statement.
+        """
+        where = ["account_id = {account:String}"]
+        values: dict[str, Any] = {"account": account_id}
+        if from_ms is not None:
+            where.append("booked_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')")
+            values["from_ms"] = from_ms
+        if to_ms is not None:
+            where.append("booked_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')")
+            values["to_ms"] = to_ms
+        if cursor is not None:
+            values["after"], values["after_id"] = from_cursor(cursor, int, str)
+            where.append(
+                "(booked_at, transfer_id) > "
+                "(fromUnixTimestamp64Milli({after:Int64}, 'UTC'), {after_id:String})"
+            )
+        sql = (
+            f"SELECT {_columns(Transfer)} FROM {{db}}.ledger WHERE {' AND '.join(where)} "
+            "ORDER BY booked_at, transfer_id LIMIT {limit:UInt32}"
+        )
+        rows = self._values(Transfer, sql, limit=_limit(limit) + 1, **values)
+        return _page(rows, limit, lambda row: (row.booked_at, row.transfer_id))
+
+    def transfer(self, transfer_id: str) -> Transfer | None:
+        """Return a transfer."""
+        sql = (
+            f"SELECT {_columns(Transfer)} FROM {{db}}.ledger "
+            "WHERE transfer_id = {id:String} LIMIT 1"
+        )
+        return _first(self._values(Transfer, sql, id=transfer_id))
+
+    def activity(self, transfer: Transfer) -> ChargingSession | FreightTrip | None:
+        """Return the activity behind a transfer as it was reported; None if it isn't stored."""
+        place = {"partition": transfer.source_partition, "offset": transfer.source_offset}
+        where = "WHERE _partition = {partition:Int32} AND _offset = {offset:Int64}"
+        if transfer.activity == "charging":
+            sessions = f"SELECT {_columns(ChargingSession)} FROM {{db}}.sessions {where}"
+            return _first(self._values(ChargingSession, sessions, **place))
+        trips = f"SELECT {_columns(FreightTrip)} FROM {{db}}.trips {where}"
+        return _first(self._values(FreightTrip, trips, **place))
+
+    def factor(self, release: str, factor_id: str) -> Factor | None:
+        """Return a factor of a release."""
+        sql = (
+            f"SELECT {_columns(Factor)} FROM {{db}}.published_factors "
+            "WHERE release = {release:String} AND factor_id = {id:String}"
+        )
+        return _first(self._values(Factor, sql, release=release, id=factor_id))
+
+    def factors(
+        self, which: FactorFilter, *, cursor: str | None = None, limit: int = 100
+    ) -> Page[Factor]:
+        """Return factors by release and id.
+
+        Raises:
+            CursorError: `cursor` is not one of this list.
+        """
+        where, values = ["true"], dict[str, Any]()
+        for name in ("release", "kind", "region", "subject", "boundary"):
+            if (value := getattr(which, name)) is not None:
+                where.append(f"{name} = {{{name}:String}}")
+                values[name] = value
+        if which.at is not None:
+            where.append(
+                "valid_from <= fromUnixTimestamp64Milli({at:Int64}, 'UTC') "
+                "AND valid_to > fromUnixTimestamp64Milli({at:Int64}, 'UTC')"
+            )
+            values["at"] = which.at
+        if cursor is not None:
+            values["after_release"], values["after_id"] = from_cursor(cursor, str, str)
+            where.append("(release, factor_id) > ({after_release:String}, {after_id:String})")
+        sql = (
+            f"SELECT {_columns(Factor)} FROM {{db}}.published_factors WHERE {' AND '.join(where)} "
+            "ORDER BY release, factor_id LIMIT {limit:UInt32}"
+        )
+        rows = self._values(Factor, sql, limit=_limit(limit) + 1, **values)
+        return _page(rows, limit, lambda row: (row.release, row.factor_id))
+
+    def factors_behind(
+        self, transfer: Transfer, activity: ChargingSession | FreightTrip | None
+    ) -> tuple[Factor, ...]:
+        """Return the factor a transfer names; of an hourly series, each hour the session touches."""
+        named = self.factor(transfer.factor_release, transfer.factor_id)
+        if named is None:
+            return ()
+        if named.kind != "grid_hourly" or not isinstance(activity, ChargingSession):
+            return (named,)
+        sql = (
+            f"SELECT {_columns(Factor)} FROM {{db}}.published_factors "
+            "WHERE release = {release:String} AND kind = {kind:String} "
+            "AND region = {region:String} AND subject = {subject:String} "
+            "AND boundary = {boundary:String} AND gas = {gas:String} AND unit = {unit:String} "
+            "AND valid_from <= fromUnixTimestamp64Milli({last:Int64}, 'UTC') "
+            "AND valid_to > fromUnixTimestamp64Milli({first:Int64}, 'UTC') ORDER BY valid_from"
+        )
+        series = {
+            name: getattr(named, name)
+            for name in ("release", "kind", "region", "subject", "boundary", "gas", "unit")
+        }
+        # The end of a session is exclusive, unless it has no length.
+        last = max(activity.started_at, activity.ended_at - 1)
+        hours = self._values(Factor, sql, first=activity.started_at, last=last, **series)
+        return hours or (named,)
+
+    def refusals(
+        self,
+        *,
+        code: str | None = None,
+        origin: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[Refusal]:
+        """Return refusals, without their bytes, by their place in the topic.
+
+        Raises:
+            CursorError: `cursor` is not one of this list.
+        """
+        where, values = ["true"], dict[str, Any]()
+        for name, value in (("code", code), ("origin", origin)):
+            if value is not None:
+                where.append(f"{name} = {{{name}:String}}")
+                values[name] = value
+        if cursor is not None:
+            values["after_partition"], values["after_offset"] = from_cursor(cursor, int, int)
+            where.append("(_partition, _offset) > ({after_partition:Int64}, {after_offset:Int64})")
+        sql = (
+            f"SELECT {_columns(Refusal)} FROM {{db}}.refused WHERE {' AND '.join(where)} "
+            "ORDER BY _partition, _offset LIMIT {limit:UInt32}"
+        )
+        rows = self._values(Refusal, sql, limit=_limit(limit) + 1, **values)
+        return _page(rows, limit, lambda row: refusal_place(row.refusal_id))
+
+    def refusal(self, refusal_id: str) -> RefusedRecord | None:
+        """Return a refusal with its raw bytes."""
+        try:
+            partition, offset = refusal_place(refusal_id)
+        except ValueError:
+            return None
+        sql = (
+            f"SELECT {_columns(Refusal)}, key AS raw_key, value AS raw_value FROM {{db}}.refused "
+            "WHERE _partition = {partition:Int32} AND _offset = {offset:Int64}"
+        )
+        rows = self._client.query(
+            sql.replace("{db}", self._database),
+            parameters={"partition": partition, "offset": offset},
+            column_formats={"raw_key": "bytes", "raw_value": "bytes"},
+        ).result_rows
+        if not rows:
+            return None
+        *plain, key, value = rows[0]
+        return RefusedRecord(refusal=_value(Refusal, plain), key=key, value=value)
+
+    def totals(self) -> tuple[Total, ...]:
+        """Return what was booked by programme, region and quantity."""
+        sql = (
+            f"SELECT programme, region, quantity, count(), sum({SIGNED_MG}), sum(energy_wh), "
+            "sum(transport_kg_km) FROM {db}.ledger "
+            "GROUP BY programme, region, quantity ORDER BY programme, region, quantity"
+        )
+        return self._values(Total, sql)
+
+    def refusals_by_code(self, *, origin: str | None = None) -> dict[str, int]:
+        """Return how many refusals of each code there are, the most frequent first.
+
+        Args:
+            origin: Only those of the `worker` or the `loader`.
+        """
+        where = "true" if origin is None else "origin = {origin:String}"
+        values = {} if origin is None else {"origin": origin}
+        sql = (
+            f"SELECT code, count() AS n FROM {{db}}.refused WHERE {where} "
+            "GROUP BY code ORDER BY n DESC, code"
+        )
+        return {code: int(n) for code, n in self._rows(sql, **values)}
+
+    def factor_match(self) -> dict[str, int]:
+        """Return how often the factors of activities matched in which way, the most frequent first."""
+        sql = (
+            "SELECT factor_match, count() AS n FROM {db}.ledger WHERE quantity = 'emission' "
+            "GROUP BY factor_match ORDER BY n DESC, factor_match"
+        )
+        return {how: int(n) for how, n in self._rows(sql)}
+
+    def counts(self) -> Counts:
+        """Return how much there is; see `Counts`."""
+        sql = f"""
+            SELECT
+              (SELECT count() FROM {{db}}.ledger WHERE quantity = 'emission'),
+              (SELECT count() FROM {{db}}.ledger),
+              (SELECT count() FROM {{db}}.accounts),
+              (SELECT sum(duplicate_count) FROM {{db}}.accounts),
+              (SELECT count() FROM {{db}}.refused WHERE origin = 'worker'),
+              (SELECT count() FROM {{db}}.refused WHERE origin = 'loader'),
+              {" + ".join(source_events(where) for where in ACTIVITY_TOPICS)}
+        """
+        return Counts(
+            **dict(zip((f.name for f in fields(Counts)), map(int, self._rows(sql)[0]), strict=True))
+        )
+
+    def _rows(self, sql: str, **values: Any) -> Sequence[Sequence[Any]]:
+        rows: Sequence[Sequence[Any]] = self._client.query(
+            sql.replace("{db}", self._database), parameters=values
+        ).result_rows
+        return rows
+
+    def _values(self, cls: type[T], sql: str, **values: Any) -> tuple[T, ...]:
+        return tuple(_value(cls, row) for row in self._rows(sql, **values))
+
+
+def refusal_place(refusal_id: str) -> tuple[int, int]:
+    """Return partition and offset of a refusal.
+
+    Raises:
+        ValueError: It is not a refusal's id.
+
+    >>> refusal_place("3-1200")
+    (3, 1200)
+    """
+    partition, _, offset = refusal_id.partition("-")
+    if not (
+        partition.isdecimal() and offset.isdecimal() and len(partition) < 10 and len(offset) < 19
+    ):
+        raise ValueError(f"not a refusal's id: {refusal_id!r}")
+    return int(partition), int(offset)
+
+
+@cache
+def _columns(cls: type) -> str:
+    hints = get_type_hints(cls)
+    instants = (Instant, Instant | None)
+    return ", ".join(
+        _EXPRESSIONS.get(field.name)
+        or (
+            f"toUnixTimestamp64Milli({field.name})" if hints[field.name] in instants else field.name
+        )
+        for field in fields(cls)
+    )
+
+
+def _value(cls: type[T], row: Sequence[Any]) -> T:
+    return cls(**dict(zip((field.name for field in fields(cls)), row, strict=True)))  # type: ignore[arg-type]
+
+
+def _first(values: Sequence[T]) -> T | None:
+    return values[0] if values else None
+
+
+def _limit(limit: int) -> int:
+    if not 1 <= limit <= LIMIT_MAX:
+        raise ValueError(f"limit must be 1 to {LIMIT_MAX}, not {limit}")
+    return limit
+
+
+def _page(rows: tuple[T, ...], limit: int, key: Any) -> Page[T]:
+    if len(rows) <= limit:
+        return Page(items=rows, next_cursor=None)
+    return Page(items=rows[:limit], next_cursor=to_cursor(key(rows[limit - 1])))

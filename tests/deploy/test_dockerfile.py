@@ -1,0 +1,67 @@
+"""The image: pinned bases, every floor of the house copied, nobody root in it."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+DOCKERFILE: Final = (ROOT / "deploy" / "Dockerfile").read_text()
+PINNED: Final = re.compile(r"[\w./-]+:\d+\.\d+[\w.-]*")
+
+
+def instructions(name: str) -> list[list[str]]:
+    """Return the words after every instruction of this name."""
+    lines = (line.split() for line in DOCKERFILE.splitlines())
+    return [words[1:] for words in lines if words and words[0] == name]
+
+
+def copied_from_the_repository() -> list[str]:
+    sources = [words for words in instructions("COPY") if not words[0].startswith("--from")]
+    return [source for words in sources for source in words[:-1]]
+
+
+def test_every_base_image_is_pinned_to_a_version() -> None:
+    bases = [words[0] for words in instructions("FROM")]
+    assert bases
+    assert [base for base in bases if not PINNED.fullmatch(base)] == []
+
+
+def test_both_stages_stand_on_the_same_image() -> None:
+    assert len({words[0] for words in instructions("FROM")}) == 1
+
+
+@pytest.mark.parametrize("source", copied_from_the_repository())
+def test_what_is_copied_exists(source: str) -> None:
+    assert (ROOT / source).exists()
+
+
+@pytest.mark.parametrize("source", copied_from_the_repository())
+def test_what_is_copied_reaches_the_builder(source: str) -> None:
+    ignored = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text().splitlines()
+    assert f"!{source}" in ignored
+
+
+def test_every_package_is_copied() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    found = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {name.rstrip("*") for name in found} <= set(copied_from_the_repository())
+
+
+def test_dependencies_are_installed_by_their_hashes() -> None:
+    installs = [line for line in DOCKERFILE.splitlines() if "pip install" in line]
+    assert ["--require-hashes" in line or "--no-deps" in line for line in installs] == [True, True]
+
+
+def test_it_does_not_run_as_root() -> None:
+    (user,) = instructions("USER")
+    assert int(user[0].split(":")[0]) > 0
+
+
+def test_its_python_is_the_one_the_project_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    oldest = re.search(r">=(\d+\.\d+)", project["requires-python"])
+    assert oldest is not None
+    assert all(words[0].startswith(f"python:{oldest[1]}.") for words in instructions("FROM"))

@@ -1,0 +1,35 @@
+"""The fixture `kafka`: one real Apache Kafka node for all tests of this folder.
+
+Where Java or Maven is missing the tests skip and say why. Under CI=true that is a failure: there
+nobody would notice that nothing was tested.
+"""
+
+import gc
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kafka.server import KafkaServer, fetch_jars, missing
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    reason = missing()
+    if reason is not None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{reason}; CI must run these tests")
+        pytest.skip(reason)
+    with KafkaServer(tmp_path_factory.mktemp("kafka"), fetch_jars()) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def garbage_is_collected_between_tests() -> Iterator[None]:
+    """Let futures that aiokafka forgot in a fenced producer complain here.
+
+    Their complaint formats a traceback, which parses source; CPython 3.11 fails with "AST
+    constructor recursion depth mismatch" if that happens while pytest is parsing, too.
+    """
+    yield
+    gc.collect()

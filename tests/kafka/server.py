@@ -1,0 +1,245 @@
+"""One real Apache Kafka node (KRaft, broker and controller in one) as a child process, for tests.
+
+`fetch_jars` asks Maven once for what `pom.xml` pins and keeps it under the git-ignored `target/`;
+from then on nothing is downloaded. `KafkaServer` formats a folder, starts the node on free ports of
+127.0.0.1, returns when it answers, and stops it by its pid; it never outlives its test run. A
+stopped node can be started again on the same folder and port, with its data.
+
+Needs Java 17 or newer, and Maven for the first time; `missing` says which of them is not there.
+"""
+
+import asyncio
+import hashlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from embedded.children import end, spawn
+
+HERE: Final = Path(__file__).resolve().parent
+CLUSTER_ID: Final = (
+    "Y2FyYm9uZmxvdy10ZXN0cw"  # 16 bytes in base64, as Kafka wants it: carbonflow-tests.
+)
+JAVA_VERSION_MIN: Final = 17
+FETCH_S_MAX: Final = 240
+FORMAT_S_MAX: Final = 60
+START_S_MAX: Final = 90
+STOP_S_MAX: Final = 30
+
+# Serial GC and the first compiler only: a node that lives for seconds should start in seconds.
+JVM: Final = ("-Xms256m", "-Xmx640m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+
+CONFIG: Final = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={folder}/data
+num.partitions=4
+auto.create.topics.enable=false
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+broker.heartbeat.interval.ms=200
+broker.session.timeout.ms=1000
+log.cleaner.dedupe.buffer.size=16777216
+"""
+
+
+class KafkaNodeError(RuntimeError):
+    """Maven, the formatting or the node itself failed; the message holds what it printed."""
+
+
+def target() -> Path:
+    """Return the folder of the jars for the present pom, whether it exists or not."""
+    digest = hashlib.sha256((HERE / "pom.xml").read_bytes()).hexdigest()[:12]
+    return HERE / "target" / f"jars-{digest}"
+
+
+def missing() -> str | None:
+    """Return why no node can run here, or None if it can."""
+    java = shutil.which("java")
+    if java is None:
+        return "Apache Kafka needs Java 17 or newer, and there is no java on the PATH"
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(\d+)', said)
+    if found is None or int(found[1]) < JAVA_VERSION_MIN:
+        return f"Apache Kafka needs Java 17 or newer, and java -version says {said.strip()!r}"
+    if not target().is_dir() and shutil.which("mvn") is None:
+        return "Apache Kafka's jars are fetched by Maven once, and there is no mvn on the PATH"
+    return None
+
+
+def fetch_jars() -> Path:
+    """Return the folder with Kafka's jars, fetched by Maven unless they are already there.
+
+    Raises:
+        KafkaNodeError: Maven ended with an error.
+    """
+    jars = target()
+    if jars.is_dir():
+        return jars
+    fresh = jars.with_name(f"{jars.name}.{os.getpid()}")
+    command = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies"]
+    command += ["-DincludeScope=runtime", f"-DoutputDirectory={fresh}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FETCH_S_MAX)
+    if done.returncode != 0:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise KafkaNodeError(f"mvn ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    try:
+        fresh.rename(jars)  # At once, so that a half-filled folder never looks complete.
+    except OSError:
+        if not jars.is_dir():
+            raise
+        shutil.rmtree(fresh)  # Another test run was quicker.
+    return jars
+
+
+def free_ports(count: int) -> list[int]:
+    """Return `count` different ports of 127.0.0.1 that nobody listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+class KafkaServer:
+    """A node over one folder; `with KafkaServer(folder, fetch_jars()) as kafka:` runs it."""
+
+    def __init__(self, folder: Path, jars: Path) -> None:
+        self._folder = folder.resolve()
+        self._jars = jars.resolve()
+        self._port, controller_port = free_ports(2)
+        self._config = self._folder / "server.properties"
+        self._log = self._folder / "kafka.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._config.write_text(
+            CONFIG.format(port=self._port, controller_port=controller_port, folder=self._folder)
+        )
+        self._format()
+
+    @property
+    def bootstrap(self) -> str:
+        """Where clients connect, host:port."""
+        return f"127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start the node and return when it answers.
+
+        Raises:
+            KafkaNodeError: It ended, or did not answer in time; with the end of its log.
+        """
+        assert self._process is None, "the node is running"
+        self._process = spawn(
+            self._java("kafka.Kafka", str(self._config)),
+            log_path=self._log,
+            death_signal=signal.SIGKILL,
+        )
+        try:
+            asyncio.run(self._answers())
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """Stop the node in order; its data stays."""
+        if self._process is None:
+            return
+        end(self._process, term_s=STOP_S_MAX)
+        self._process = None
+
+    def kill(self) -> None:
+        """Stop the node at once, as kill -9 does; its data stays."""
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait(STOP_S_MAX)
+        self._process = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _java(self, *arguments: str) -> list[str]:
+        logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
+        java = shutil.which("java")
+        assert java is not None, "missing() was not asked"
+        return [java, *JVM, logging, "-cp", f"{self._jars}/*", *arguments]
+
+    def _format(self) -> None:
+        arguments = ("format", "--cluster-id", CLUSTER_ID, "--config", str(self._config))
+        done = subprocess.run(
+            self._java("kafka.tools.StorageTool", *arguments, "--ignore-formatted"),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=FORMAT_S_MAX,
+        )
+        if done.returncode != 0:
+            raise KafkaNodeError(
+                f"formatting ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
+
+    async def _answers(self) -> None:
+        try:
+            async with asyncio.timeout(START_S_MAX):
+                while not await self._answers_now():  # noqa: ASYNC110 - another process has no event.
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise KafkaNodeError(f"no answer after {START_S_MAX} s:\n{self._log_end()}") from None
+
+    async def _answers_now(self) -> bool:
+        process = self._process
+        assert process is not None
+        if process.poll() is not None:
+            raise KafkaNodeError(f"the node ended with {process.returncode}:\n{self._log_end()}")
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
+            return False
+        writer.close()
+        await writer.wait_closed()
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            await admin.start()
+            return len((await admin.describe_cluster())["brokers"]) == 1
+        except (KafkaConnectionError, KafkaError):
+            return False
+        finally:
+            await admin.close()
+
+    def _log_end(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-40:])

@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from api.metrics import ApiMetrics
 from api.models import Health
 from api.problems import ProblemError, responses
+from sinks.connect import StoreError
 from sinks.queries import Queries
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,6 @@ def service(queries: Queries, metrics: ApiMetrics) -> APIRouter:
 def _answers(queries: Queries) -> bool:
     try:
         return queries.ping()
-    except queries.errors as error:
+    except StoreError as error:
         log.warning("the store is not ready: %s", error)
         return False

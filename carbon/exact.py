@@ -121,8 +121,7 @@ def _whole(value: Int64Array | int, *, like: Int64Array) -> Ratio:
 
 
 def _column(denominator: int | Int64Array, n: int) -> Int64Array:
-    column: Int64Array = np.full(n, denominator, dtype=np.int64)
-    return column
+    return np.full(n, denominator).astype(np.int64)
 
 
 def _same_length(left: Int64Array, right: Int64Array) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.broker import broker_settings
 from cli.inputs import (
     RELEASE,
     Inputs,
@@ -19,7 +20,6 @@ from cli.inputs import (
     read_inputs,
     send_files,
 )
-from cli.broker import broker_settings
 from cli.parsing import Command, Failure, data_dir_option, json_option
 
 if TYPE_CHECKING:
@@ -200,9 +200,11 @@ def _work(
     """Run a job, print its summary, and fail if verify does."""
     from rich.console import Console
 
+    from cli.printing import console
     from embedded.job import run_job
     from embedded.progress import view
     from embedded.stack import StackError, StackSettings
+    from embedded.store import StoreError
     from embedded.tables import show
 
     factors = read_factors((RELEASE, *specs))
@@ -215,11 +217,11 @@ def _work(
                 ingest=lambda producer: ingest(producer, seen),
                 view=seen,
             )
-        except StackError as error:
+        except (StackError, StoreError) as error:
             raise Failure(str(error)) from error
     if as_json:
         print(json.dumps(summary.as_json()))
     else:
-        show(summary, Console())
+        show(summary, console())
     if not summary.verdict.ok:
         raise Failure(f"verify disagrees: {summary.verdict.drift[0]}")

@@ -1,6 +1,7 @@
 """What a load is made of: files of two kinds, the mappings that read them, and factors.
 
-Everything is read and checked before anything is started, so that a misspelt name costs a second and not a minute.
+Everything is read and checked before anything is started, so that a misspelt name costs a second
+and not a minute.
 """
 
 from __future__ import annotations
@@ -41,12 +42,14 @@ def file_options(function: F) -> F:
             "--mapping",
             "mappings",
             cls=Many,
+            multiple=True,
             metavar="NAME|FILE...",
-            help="How to read them: shipped mappings (acn-data, india-hcv) or TOML files, one for each kind.",
+            help="How to read them: acn-data, india-hcv or TOML files; one for each kind.",
         ),
         click.option(
             "--freight",
             cls=Many,
+            multiple=True,
             metavar="FILE...",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             help="Freight trips: CSV, JSON Lines or Parquet.",
@@ -54,6 +57,7 @@ def file_options(function: F) -> F:
         click.option(
             "--charging",
             cls=Many,
+            multiple=True,
             metavar="FILE...",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             help="Charging sessions: CSV, JSON Lines or Parquet.",
@@ -69,6 +73,7 @@ def factor_option(function: F) -> F:
         "--factors",
         "specs",
         cls=Many,
+        multiple=True,
         metavar="SPEC...",
         help="Factors beside release 2026.1: electricity-maps:FILE, csv:FILE or release:NAME.",
     )(function)

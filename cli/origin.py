@@ -1,7 +1,7 @@
 """Where a question is answered: an API, a ClickHouse server, or the store of a folder.
 
-In this order: `--api` or `--clickhouse`, as given; the folder's running stack, if it has one; CARBONFLOW_API_URL, unless a folder is
-named; the folder's store itself.
+In this order: `--api` or `--clickhouse`, as given; the folder's running stack, if it has one;
+CARBONFLOW_API_URL, unless a folder is named; the folder's store itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ class Origin:
 
 
 def origin_options(function: F) -> F:
-    """Add `--data-dir`, `--api`, `--clickhouse` and `--json`; the function gets `origin` and `as_json`."""
+    """Add `--data-dir`, `--api`, `--clickhouse` and `--json`.
+
+    The function gets `origin` and `as_json`.
+    """
 
     @click.pass_context
     def with_origin(
@@ -71,11 +74,9 @@ def asked(origin: Origin) -> Iterator[Answers]:
     Raises:
         Failure: Nobody can be asked, or there is no answer.
     """
-    from clickhouse_connect.driver.exceptions import Error
-
     from embedded.answers import HttpAnswers, NoAnswerError, StoreAnswers
     from embedded.ownership import InUseError, running_owner
-    from embedded.store import Store
+    from embedded.store import Store, StoreError
     from sinks.connect import connect
     from sinks.queries import Queries
 
@@ -92,7 +93,7 @@ def asked(origin: Origin) -> Iterator[Answers]:
                 yield StoreAnswers(Queries(store.reader))
     except (NoAnswerError, InUseError) as error:
         raise Failure(str(error)) from error
-    except (ValueError, Error) as error:
+    except (ValueError, StoreError) as error:
         raise Failure(f"the store cannot be asked: {error}") from error
 
 

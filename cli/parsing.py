@@ -26,11 +26,7 @@ class Failure(click.ClickException):
 
 
 class Many(click.Option):
-    """An option that takes one value or more, and may be repeated: `--x a b --x c`."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Make it; arguments as for click.Option."""
-        super().__init__(*args, multiple=True, **kwargs)
+    """An option, with multiple=True, that takes one value or more: `--x a b --x c`."""
 
 
 class Command(click.Command):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def print_json(value: object) -> None:
@@ -11,16 +15,18 @@ def print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+def console(*, file_columns: int = 140) -> Console:
+    """Return a console on standard output; where that is no terminal, so many columns wide."""
+    from rich.console import Console
+
+    terminal = Console()
+    return terminal if terminal.is_terminal else Console(width=file_columns)
+
+
 def print_table(
     title: str, heads: Sequence[str], rows: Iterable[Sequence[object]], *, left: int
 ) -> None:
     """Print a table whose first `left` columns are words and whose others are amounts."""
-    from rich.console import Console
-
     from embedded.tables import grid
 
-    console = Console()
-    if not console.is_terminal:
-        # Nobody looks at the width of a file; a line must not be broken in it.
-        console = Console(width=1000)
-    console.print(grid(title, heads, [[str(cell) for cell in row] for row in rows], left=left))
+    console().print(grid(title, heads, [[str(cell) for cell in row] for row in rows], left=left))

@@ -1,7 +1,7 @@
 """One part as one process, for production: `worker`, `sink`, `api`, `migrate`, `topics`.
 
-Everything is set by CARBONFLOW_* variables. A process ends with status 0 when it is asked to (SIGTERM, SIGINT) and with 1 when it
-cannot go on; whoever supervises it starts it again.
+Everything is set by CARBONFLOW_* variables. A process ends with status 0 when it is asked to
+(SIGTERM, SIGINT) and with 1 when it cannot go on; whoever supervises it starts it again.
 """
 
 from __future__ import annotations
@@ -156,13 +156,12 @@ def topics() -> None:
 
 
 def _client(settings: StoreSettings) -> Client:
-    from clickhouse_connect.driver.exceptions import Error
-
+    from embedded.store import StoreError
     from sinks.connect import connect
 
     try:
         return connect(settings.clickhouse_url)
-    except (ValueError, Error) as error:
+    except (ValueError, StoreError) as error:
         raise Failure(f"ClickHouse: {error}") from error
 
 

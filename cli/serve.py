@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from embedded.stack import StackSettings
 
 
-def _port_option(name: str, default: int, what: str):  # type: ignore[no-untyped-def]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _port_option(name: str, default: int, what: str) -> Callable[[F], F]:
     return click.option(
         name, type=click.IntRange(1, 65535), default=default, show_default=True, help=what
     )
@@ -59,9 +63,9 @@ def up(
     from embedded.progress import view
     from embedded.stack import StackError, StackSettings
 
-    ports = {"--broker-port": broker_port, "--api-port": api_port}
-    ports |= {"--metrics-port": metrics_port + number for number in range(workers)}
-    for option, port in ports.items():
+    ports = [("--broker-port", broker_port), ("--api-port", api_port)]
+    ports += [("--metrics-port", metrics_port + number) for number in range(workers)]
+    for option, port in ports:
         if port_is_taken(port):
             raise Failure(f"port {port} is taken; {option} gives another")
     factors = read_factors((RELEASE, *specs))
@@ -75,6 +79,8 @@ def up(
     with view(Console(stderr=True), quiet=False) as seen:
         try:
             _serve(settings, factors, api_port, seen)
+        except KeyboardInterrupt:
+            seen.tell("stopped")
         except StackError as error:
             raise Failure(str(error)) from error
 

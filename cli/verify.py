@@ -15,7 +15,8 @@ from cli.printing import print_json
 
 
 @click.command(
-    epilog="\b\nExamples:\n  carbonflow verify\n  carbonflow verify --data-dir /var/lib/carbonflow\n"
+    epilog="\b\nExamples:\n  carbonflow verify\n"
+    "  carbonflow verify --data-dir /var/lib/carbonflow\n"
     "  carbonflow verify --clickhouse http://clickhouse:8123 --bootstrap kafka:9092"
 )
 @data_dir_option
@@ -78,9 +79,9 @@ def _of_folder(data_dir: Path) -> dict[str, Any]:
 
 async def _of_servers(clickhouse: str, bootstrap: str | None) -> dict[str, Any]:
     from aiokafka.errors import KafkaError
-    from clickhouse_connect.driver.exceptions import Error
 
     from embedded.monitor import Monitor
+    from embedded.store import StoreError
     from schemas.catalogue import ACTIVITY_TOPICS
     from sinks.connect import StoreSettings, connect
     from sinks.verify import verify as compare
@@ -96,7 +97,7 @@ async def _of_servers(clickhouse: str, bootstrap: str | None) -> dict[str, Any]:
         return _as_json(compare(connect(clickhouse), places, database=store.database))
     except KafkaError as error:
         raise Failure(f"the broker {bootstrap or worker.bootstrap}: {error!r}") from error
-    except (ValueError, Error) as error:
+    except (ValueError, StoreError) as error:
         raise Failure(f"ClickHouse: {error}") from error
 
 

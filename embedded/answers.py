@@ -1,7 +1,7 @@
-"""Answers: one question of the API, put to an API over HTTP or to the same application inside this process.
+"""Answers: a question of the API, put to it over HTTP or to the same application in this process.
 
-So a command that asks prints the same object, and says the same words when there is nothing to say, wherever
-the answer comes from.
+So a command that asks prints the same object, and says the same words when there is nothing to
+say, wherever the answer comes from.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ import struct
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -112,7 +112,8 @@ class Broker:
         except BaseException:
             broker.stop()
             raise
-        return broker
+        # What it says from here on is why it ended.
+        return replace(broker, log_from=log.stat().st_size)
 
     @classmethod
     def _launch(cls, data_dir: Path, owned: Ownership, log: Path, port: int) -> Broker:

@@ -20,6 +20,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+# What the broker says however it fares: the loader about its libraries, and how to stop it.
+_NOISE = ("weak version `GLIBC", "press Ctrl-C to stop")
+
 _BECOME = """
 import ctypes, os, sys
 parent, death_signal, *argv = sys.argv[1:]
@@ -85,11 +88,10 @@ def end(child: subprocess.Popen[bytes], *, term_s: float) -> int:
 
 
 def log_tail(log_path: Path, *, lines: int = 5, since: int = 0) -> str:
-    """Return a log's last lines after byte `since`, without the loader's notice about GLIBC."""
+    """Return a log's last lines after byte `since`, without what says nothing."""
     with log_path.open("rb") as log:
         log.seek(since)
         text = log.read().decode("utf-8", "replace")
-    kept = [
-        line for line in text.splitlines() if line.strip() and "weak version `GLIBC" not in line
-    ]
+    told = (line for line in text.splitlines() if line.strip())
+    kept = [line for line in told if not any(noise in line for noise in _NOISE)]
     return "\n".join(kept[-lines:])

@@ -1,6 +1,7 @@
-"""Which published factor an activity gets, asked without an activity: the match that workers use, over what an API lists.
+"""Which published factor an activity would get: the workers' match, over what an API lists.
 
-Factors are taken as published in the order of their releases' names, because a list does not tell when each came.
+Factors are taken as published in the order of their releases' names, because a list does not tell
+when each came.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from carbon.factors import NONE, Factor, FactorTable, Fallback, how_name
+from carbon.factors import Factor, FactorTable, Fallback, how_name
 from carbon.regions import chain
 from embedded.answers import Answers
 
@@ -67,7 +68,7 @@ def match_factor(
         Fallback(place=True, time=True, age_ms_max=_OPEN_TO_MS),
     )
     index = int(match.factor[0])
-    if index == NONE:
+    if index < 0:
         raise NoMatchError(
             f"no {kind} factor for {subject} per {unit} ({boundary}) fits {region} at {at}"
         )

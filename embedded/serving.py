@@ -1,6 +1,7 @@
 """The API of a running stack: the same application as in production, and one route more.
 
-`GET /v1/verify` compares source, ledger and balances; only the stack can, because it owns both the store and the broker.
+`GET /v1/verify` compares source, ledger and balances; only the stack can, because it owns both
+the store and the broker.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from producers.programmes.load import load_programmes
 
 
 class Disagreement(BaseModel):
-    """One disagreement: what kind, where, what follows from the facts and what was found instead."""
+    """One disagreement: what kind, where, what follows from the facts and what was found."""
 
     kind: str
     where: str

@@ -23,25 +23,25 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError
-from clickhouse_connect.driver.exceptions import Error as StoreFault
 from prometheus_client import CollectorRegistry
-from schemas.catalogue import ACTIVITY_TOPICS
-from schemas.settings import BrokerSettings
 
 from embedded.background import Background
 from embedded.broker import Broker, BrokerError, await_former
 from embedded.monitor import Monitor, Standing
 from embedded.ownership import InUseError, Ownership
-from embedded.store import Store
+from embedded.store import Store, StoreError
 from embedded.upkeep import empty_store, rewind_sink, store_is_ahead
 from embedded.workers import WorkerError, Workers
 from producers.topics import TopicsError, ensure_topics
+from schemas.catalogue import ACTIVITY_TOPICS
+from schemas.settings import BrokerSettings
 from sinks.metrics import SinkMetrics
 from sinks.migrate import MigrationError, migrate
 from sinks.queries import Queries
@@ -57,6 +57,7 @@ STALL_S_MAX = 120.0
 KEPT = ("broker", "store", "worker", "logs")
 _SINK_STOP_S = 60.0
 _CLOSE_S = 5.0
+_DEATH_S = 0.5
 
 
 class StackError(Exception):
@@ -191,13 +192,14 @@ class Stack:
         with _explained():
             self.broker.check()
             self._workers.check()
-        if self._sink.done():
-            fault = self._sink.exception() or "it stopped"
-            raise StackError(f"the sink ended: {fault}")
+            if self._sink.done():
+                with self._blaming_the_broker():
+                    fault = self._sink.exception() or "it stopped"
+                    raise StackError(f"the sink ended: {fault!r}")
 
     def read(self) -> Reading:
         """Look at the stack now."""
-        with _explained():
+        with _explained(), self._blaming_the_broker():
             worker, sink = self._background.run(self._standings())
         rows = {
             sample.labels["table"]: int(sample.value)
@@ -220,9 +222,10 @@ class Stack:
                 self.check()
                 on_tick(self.read())
                 wait([future], TICK_S)
+            with _explained(), self._blaming_the_broker():
+                return future.result()
         finally:
             future.cancel()
-        return future.result()
 
     def beside(self, work: Coroutine[Any, Any, T], stop: asyncio.Event) -> Future[T]:
         """Run a coroutine beside the stack; when the stack stops, `stop` is set and it may end."""
@@ -253,7 +256,7 @@ class Stack:
             self.check()
             reading = self.read()
             on_tick(reading)
-            with _explained():
+            with _explained(), self._blaming_the_broker():
                 if self._background.run(is_level()):
                     return
             if reading != before:
@@ -286,6 +289,18 @@ class Stack:
             await self._monitor.standing(GROUP, ACTIVITY_TOPICS),
             await self._monitor.standing(self._sink_settings.sink_group, ROUTES.keys()),
         )
+
+    @contextmanager
+    def _blaming_the_broker(self) -> Iterator[None]:
+        """Where something fails because the broker has gone, say that instead of what it led to."""
+        try:
+            yield
+        except Exception:
+            # Its connections break a moment before its death can be seen.
+            with suppress(TimeoutExpired):
+                self.broker.child.wait(_DEATH_S)
+            self.broker.check()
+            raise
 
     def _reconcile(self, tell: Callable[[str], None], *, is_new: bool) -> None:
         ends = self._background.run(self._monitor.ends(ROUTES.keys()))
@@ -335,7 +350,7 @@ def _explained() -> Iterator[None]:
         raise StackError(str(error)) from error
     except KafkaError as error:
         raise StackError(f"the broker cannot be asked: {error!r}") from error
-    except StoreFault as error:
+    except StoreError as error:
         raise StackError(f"the store cannot be asked: {error}") from error
     except CancelledError:
         raise StackError("the stack is being stopped") from None

@@ -13,13 +13,16 @@ from pathlib import Path
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error as StoreError
 
 from embedded.ownership import Ownership
+
+__all__ = ["Store", "StoreError"]
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """An open store; `writer` and `reader` are clients to it."""
+    """An open store; `writer` and `reader` are clients to it, which raise StoreError."""
 
     owned: Ownership
     writer: Client

@@ -19,6 +19,7 @@ from sinks.records import Balance, Total
 
 _MASS_MG = (("kt", 10**12), ("t", 10**9), ("kg", 10**6), ("g", 10**3), ("mg", 1))
 _ENERGY_WH = (("GWh", 10**9), ("MWh", 10**6), ("kWh", 10**3), ("Wh", 1))
+_SENTENCES = frozenset({"why", "reason", "where"})
 _TRANSPORT_KG_KM = (("Mtkm", 10**9), ("tkm", 10**3), ("kg km", 1))
 
 
@@ -70,7 +71,7 @@ def grid(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, lef
         table.add_column(
             head,
             justify="left" if position < left else "right",
-            no_wrap=position >= left,
+            no_wrap=head not in _SENTENCES,
             overflow="fold",
         )
     for row in rows:

@@ -1,4 +1,4 @@
-"""Worker processes and their supervisor, which starts again what has ended, a bounded number of times.
+"""Worker processes and their supervisor, which starts again what has ended, within a bound.
 
 A worker that meets anything but bad input stops with a non-zero status and its offsets unmoved;
 that is by design, and starting it again is what makes it safe. A worker that keeps ending has a

@@ -5,6 +5,8 @@ inside the process (`embedded.store` opens that one). Everything in `sinks` take
 cannot tell which it got. A client may be used from several threads at once: over HTTP no session
 ties its requests together, and a chDB client locks around each call. So callers in an event loop
 only have to leave the loop (`asyncio.to_thread`), never to take turns.
+
+`StoreError` is what every call raises when the store is away or refuses.
 """
 
 import re
@@ -13,8 +15,9 @@ from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error as StoreError
 
-__all__ = ["Client", "StoreSettings", "connect", "database_name"]
+__all__ = ["Client", "StoreError", "StoreSettings", "connect", "database_name"]
 
 _DATABASE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
@@ -39,7 +42,7 @@ def connect(url: str) -> Client:
 
     Raises:
         ValueError: The URL is not `http://` or `https://` with a host.
-        clickhouse_connect.driver.exceptions.Error: The server does not answer.
+        StoreError: The server does not answer.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -119,7 +119,7 @@ def pending(client: Client, *, database: str = "carbonflow") -> tuple[int, ...]:
 
     Raises:
         MigrationError: An applied migration has changed, or the database is newer than the files.
-        clickhouse_connect.driver.exceptions.DatabaseError: There is no such database.
+        StoreError: There is no such database.
     """
     files = shipped()
     applied = _applied(client, database_name(database))

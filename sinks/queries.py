@@ -11,8 +11,6 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, Final, TypeVar, get_type_hints
 
-from clickhouse_connect.driver.exceptions import Error
-
 from sinks.connect import Client, database_name
 from sinks.cursor import from_cursor, to_cursor
 from sinks.positions import ACTIVITY_TOPICS, source_events
@@ -59,9 +57,6 @@ class FactorFilter:
 
 class Queries:
     """Typed questions to one database."""
-
-    # What a query raises when the store is away or refuses; for those who may not know the client.
-    errors: Final = (Error,)
 
     def __init__(self, client: Client, *, database: str = "carbonflow") -> None:
         self._client = client
@@ -192,7 +187,7 @@ class Queries:
     def factors_behind(
         self, transfer: Transfer, activity: ChargingSession | FreightTrip | None
     ) -> tuple[Factor, ...]:
-        """Return the factor a transfer names; of an hourly series, each hour the session touches."""
+        """Return the factor a transfer names; if hourly, every hour that the session touches."""
         named = self.factor(transfer.factor_release, transfer.factor_id)
         if named is None:
             return ()
@@ -287,7 +282,7 @@ class Queries:
         return {code: int(n) for code, n in self._rows(sql, **values)}
 
     def factor_match(self) -> dict[str, int]:
-        """Return how often the factors of activities matched in which way, the most frequent first."""
+        """Return how the factors of activities matched and how often, most frequent first."""
         sql = (
             "SELECT factor_match, count() AS n FROM {db}.ledger WHERE quantity = 'emission' "
             "GROUP BY factor_match ORDER BY n DESC, factor_match"

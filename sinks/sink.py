@@ -12,7 +12,7 @@ partitions around.
 
     SinkError         the topics did not appear in time
     BrokenRecordError a record of ours cannot be read
-    KafkaError, clickhouse_connect's Error    an outage
+    KafkaError, StoreError    an outage
 """
 
 import asyncio

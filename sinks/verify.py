@@ -86,7 +86,7 @@ def verify(
         database: Database of the tables.
 
     Raises:
-        clickhouse_connect.driver.exceptions.Error: The store cannot be asked.
+        StoreError: The store cannot be asked.
     """
     check = _Check(client, database_name(database))
     by_topic = {where: _worked(worked, where) for where in ACTIVITY_TOPICS}
@@ -166,12 +166,14 @@ class _Check:
     def transfers(self) -> Iterator[Drift]:
         """Look at every insert: in the view, a repeat with other content has replaced the first."""
         rows = self._rows(f"""
-            SELECT any(transfer_id) FROM
+            SELECT transfer_id FROM {{db}}.transfers
+            WHERE sipHash128(transfer_id) IN
             (
-                SELECT transfer_id, sipHash128({_CONTENT}) AS content FROM {{db}}.transfers
+                SELECT sipHash128(transfer_id) AS id FROM {{db}}.transfers
+                GROUP BY id HAVING count() > 1
             )
-            GROUP BY sipHash128(transfer_id) HAVING min(content) != max(content)
-            ORDER BY 1 LIMIT {DRIFT_MAX}
+            GROUP BY transfer_id HAVING uniqExact(sipHash128({_CONTENT})) > 1
+            ORDER BY transfer_id LIMIT {DRIFT_MAX}
         """)
         for (transfer_id,) in rows:
             yield Drift(

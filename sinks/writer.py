@@ -106,7 +106,7 @@ class Writer:
 
         Raises:
             BrokenRecordError: A record of a topic only we write cannot be read.
-            clickhouse_connect.driver.exceptions.Error: The store refused, or is away.
+            StoreError: The store refused, or is away.
         """
         route = ROUTES[topic]
         if route.record is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any, Final
 
 import numpy as np
@@ -44,6 +45,7 @@ class Change:
         seen: Hashes of recent events of each.
         seen_days: The day each was recorded.
         forgotten_until: Latest forgotten day of each, shape (k,).
+        remembered: Hashes that are remembered from now on.
         forgotten: Hashes that are no longer remembered.
     """
 
@@ -54,6 +56,7 @@ class Change:
     seen: list[list[int]]
     seen_days: list[list[int]]
     forgotten_until: Int32Array
+    remembered: list[int]
     forgotten: list[int]
 
     def __len__(self) -> int:
@@ -92,8 +95,8 @@ class Accounts:
 
     def rows(self, names: Sequence[str]) -> Int64Array:
         """Return the row of each account or NEW, shape (k,)."""
-        row_of = self._row_of.get
-        return np.array([row_of(name, NEW) for name in names], dtype=np.int64)
+        rows = map(self._row_of.get, names, repeat(NEW))
+        return np.fromiter(rows, dtype=np.int64, count=len(names))
 
     def programme(self, row: int) -> str:
         """Return the programme an account belongs to."""
@@ -113,10 +116,8 @@ class Accounts:
 
     def remembers(self, hashes: Int64Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Return whether each event was booked and is remembered, shape (n,)."""
-        memory = self._memory
-        return np.fromiter(
-            (h in memory for h in hashes.tolist()), dtype=np.bool_, count=len(hashes)
-        )
+        known = map(self._memory.__contains__, hashes.tolist())
+        return np.fromiter(known, dtype=np.bool_, count=len(hashes))
 
     def apply(self, change: Change) -> None:
         """Take over a committed change."""
@@ -132,7 +133,7 @@ class Accounts:
         self._memory.difference_update(change.forgotten)
         for row, seen, days in zip(rows.tolist(), change.seen, change.seen_days, strict=True):
             self._seen[row], self._seen_days[row] = seen, days
-            self._memory.update(seen)
+        self._memory.update(change.remembered)
 
     def restore(self, balances: pa.RecordBatch) -> None:
         """Take over AccountBalance records, each newer than any before of the same account."""
@@ -158,6 +159,7 @@ class Accounts:
                 seen=seen,
                 seen_days=newest.column("seen_days").to_pylist(),
                 forgotten_until=newest.column("forgotten_until").to_numpy(),
+                remembered=list(chain.from_iterable(seen)),
                 forgotten=forgotten,
             )
         )
@@ -171,8 +173,8 @@ class Accounts:
 
 
 def _lists(lists: list[list[int]], kind: type[np.int64] | type[np.int32]) -> pa.ListArray:
-    lengths = np.fromiter((len(part) for part in lists), dtype=np.int32, count=len(lists))
+    lengths = np.fromiter(map(len, lists), dtype=np.int32, count=len(lists))
     offsets = np.zeros(len(lists) + 1, dtype=np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    flat = np.fromiter((h for part in lists for h in part), dtype=kind, count=int(offsets[-1]))
+    flat = np.fromiter(chain.from_iterable(lists), dtype=kind, count=int(offsets[-1]))
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))

@@ -17,6 +17,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -43,6 +44,15 @@ class OffsetsLost(RuntimeError):
 
 class UnreadableBalance(RuntimeError):
     """A balance of our own cannot be decoded: the changelog is damaged or from the future."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """What a book did with a slice: its new records, what came of them, the time of each stage."""
+
+    part: Slice
+    outcome: Outcome
+    seconds: Mapping[str, float]
 
 
 class Book:
@@ -95,14 +105,16 @@ class Book:
         )
         return cls(settings, partition, producer, next_offset, accounts, breaker)
 
-    async def work(self, part: Slice, rules: Rules) -> tuple[Slice, Outcome] | None:
-        """Work a slice and return what of it was new, or None if nothing was."""
+    async def work(self, part: Slice, rules: Rules) -> Worked | None:
+        """Work a slice; return None if nothing of it was new."""
         async with self._lock:
             fresh = part.since(self.next_offset[part.topic])
             if self._closed or not len(fresh):
                 return None
+            began = time.monotonic()
             outcome = step(fresh, self.accounts, rules)
             self._breaker.check(outcome, len(fresh))
+            stepped = time.monotonic()
             await deliver(
                 self._producer,
                 self._settings,
@@ -111,9 +123,15 @@ class Book:
                 outcome,
                 rules.partitions,
             )
+            delivered = time.monotonic()
             self.accounts.apply(outcome.change)
             self.next_offset[part.topic] = fresh.next_offset
-            return fresh, outcome
+            seconds = {
+                "step": stepped - began,
+                "deliver": delivered - stepped,
+                "apply": time.monotonic() - delivered,
+            }
+            return Worked(fresh, outcome, seconds)
 
     async def close(self) -> None:
         """Let the slice under way end, then give the producer up."""

@@ -64,7 +64,17 @@ def fold(
     seen, days, forgotten_until, forgotten = _remember(
         accounts, known, code[:n], hashes[booked], timestamps_ms[booked] // DAY_MS, dedupe_days
     )
-    return Change(names, known, programmes, state, seen, days, forgotten_until, forgotten)
+    return Change(
+        names,
+        known,
+        programmes,
+        state,
+        seen,
+        days,
+        forgotten_until,
+        hashes[booked].tolist(),
+        forgotten,
+    )
 
 
 def _add(
@@ -110,9 +120,9 @@ def _remember(
     all_seen: list[list[int]] = []
     all_days: list[list[int]] = []
     forgotten: list[int] = []
-    for index, row in enumerate(known.tolist()):
+    first = 0
+    for index, (row, end) in enumerate(zip(known.tolist(), bounds[1:], strict=True)):
         seen, seen_days = accounts.seen(row)
-        first, end = bounds[index], bounds[index + 1]
         if seen_days and seen_days[0] < oldest_kept:
             kept = [i for i, day in enumerate(seen_days) if day >= oldest_kept]
             dropped = [day for day in seen_days if day < oldest_kept]
@@ -121,4 +131,5 @@ def _remember(
             seen, seen_days = [seen[i] for i in kept], [seen_days[i] for i in kept]
         all_seen.append(seen + new_hashes[first:end])
         all_days.append(seen_days + new_days[first:end])
+        first = end
     return all_seen, all_days, forgotten_until, forgotten

@@ -5,8 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from carbon.factors import HOW_NAMES
-from streams.slice import Slice
-from streams.step import Outcome
+from streams.book import Worked
 
 SLICE_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -31,7 +30,8 @@ class WorkerMetrics:
         )
         self.slice_seconds = Histogram(
             "carbonflow_slice_seconds",
-            "Time from taking a slice to its committed transaction.",
+            "Time of each stage of a slice: step, deliver (one transaction), apply.",
+            ("stage",),
             buckets=SLICE_SECONDS,
             registry=registry,
         )
@@ -52,15 +52,14 @@ class WorkerMetrics:
 
     def worked(
         self,
-        part: Slice,
-        outcome: Outcome,
+        worked: Worked,
         *,
-        seconds: float,
         now_ms: float,
         highwater: int,
         accounts: int,
     ) -> None:
         """Take note of a committed slice."""
+        part, outcome = worked.part, worked.outcome
         self.events.labels(part.topic).inc(len(part))
         self.transfers.inc(outcome.transfers.num_rows)
         self.duplicates.inc(outcome.duplicates)
@@ -70,7 +69,8 @@ class WorkerMetrics:
         for how, name in enumerate(HOW_NAMES):
             if count := int((outcome.matches == how).sum()):
                 self.matches.labels(name).inc(count)
-        self.slice_seconds.observe(seconds)
+        for stage, seconds in worked.seconds.items():
+            self.slice_seconds.labels(stage).observe(seconds)
         self.slice_records.observe(len(part))
         partition = str(part.partition)
         self.lag.labels(part.topic, partition).set(max(0, highwater - part.next_offset))

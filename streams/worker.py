@@ -31,6 +31,7 @@ from schemas.catalogue import ACTIVITY_TOPICS
 from streams.book import Book
 from streams.breaker import Breaker
 from streams.factors import LiveRules
+from streams.garbage import Garbage
 from streams.metrics import WorkerMetrics
 from streams.settings import WorkerSettings
 from streams.slice import Slice
@@ -121,6 +122,7 @@ def _add_agent(
 ) -> None:
     books: dict[int, Book] = {}
     breaker = Breaker(settings.breaker_records)
+    garbage = Garbage()
     source = app.topic(
         *(settings.topic(name) for name in ACTIVITY_TOPICS),
         key_type=bytes,
@@ -139,8 +141,8 @@ def _add_agent(
 
     app.on_partitions_revoked.connect(close_books)  # type: ignore[arg-type]
 
+    @stop_process_on_failure()
     async def work_slice(part: Slice, tp: TP) -> None:
-        began = time.monotonic()
         if tp not in app.consumer.assignment():
             log.info("slice of %s dropped: no longer assigned", tp)
             return
@@ -148,11 +150,11 @@ def _add_agent(
             books[part.partition] = await Book.open(settings, part.partition, breaker)
         book = books[part.partition]
         worked = await book.work(part, rules.current)
+        garbage.after_slice()
         if worked is not None:
             metrics.factors.set(len(rules.current.factors.factors))
             metrics.worked(
-                *worked,
-                seconds=time.monotonic() - began,
+                worked,
                 now_ms=time.time() * 1000,
                 highwater=app.consumer.highwater(tp) or part.next_offset,
                 accounts=len(book.accounts),
@@ -162,11 +164,20 @@ def _add_agent(
     async def work(stream: Any) -> None:
         async with stop_process_on_failure(), rules:
             follower = asyncio.create_task(_follow(rules))
+            # Slices of one partition are worked one after another, whatever their topic; while the
+            # broker commits one, the next of another partition is stepped.
+            underway: dict[int, asyncio.Task[None]] = {}
             try:
                 async for event in stream.events():
-                    await work_slice(event.value, event.message.tp)
+                    part: Slice = event.value
+                    if part.partition in underway:
+                        await underway[part.partition]
+                    underway[part.partition] = asyncio.create_task(
+                        work_slice(part, event.message.tp)
+                    )
             finally:
                 follower.cancel()
+                await asyncio.gather(*underway.values())
 
 
 def _credentials(settings: WorkerSettings) -> Any:

@@ -1,5 +1,7 @@
 -- The ledger and its folds. An account's transfers come from one partition of the topic, so its offsets can be compared.
--- booked_at is part of the key, and never changes for a transfer: the month it picks is the same on each repeat.
+-- booked_at is part of the key, and never changes for a transfer: the year it picks is the same on each repeat.
+-- Years, not months: a statement reads every partition, and FINAL pays for each. Over two million transfers of two years
+-- a statement took 25 ms by year and 400 ms by month, the whole of verify 1.5 s and 15 s.
 CREATE TABLE IF NOT EXISTS ${database}.transfers
 (
     transfer_id String CODEC(ZSTD(3)),
@@ -39,7 +41,7 @@ CREATE TABLE IF NOT EXISTS ${database}.transfers
     INDEX transfer_id_bloom transfer_id TYPE bloom_filter(0.001) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(_offset)
-PARTITION BY toYYYYMM(booked_at)
+PARTITION BY toYear(booked_at)
 ORDER BY (account_id, booked_at, transfer_id);
 
 CREATE TABLE IF NOT EXISTS ${database}.balances

@@ -9,11 +9,28 @@ from prometheus_client import CollectorRegistry
 
 from api.app import create_app
 from api.settings import ApiSettings
+from carbon.programmes import parse_programme
 from sinks.migrate import migrate
 from sinks.queries import Queries
 from tests.api.asked import Http
-from tests.sinks.facts import Facts, factor, refusal
+from tests.sinks.facts import Facts, factor, refusal, session, transfer
 
+PROGRAMMES = {
+    "scheme": parse_programme(
+        """
+        name = "scheme"
+        title = "A scheme of these tests"
+        boundary = "wtw"
+        source = "made up"
+        [fallback]
+        place = false
+        time = false
+        [charging]
+        grid = "annual"
+        classes = ["car"]
+        """
+    )
+}
 SETTINGS = ApiSettings(api_accounts_max=3, api_rows_max=50)
 
 
@@ -34,6 +51,10 @@ def facts(client: Client) -> Facts:
     put.sessions(2, account_id="fleet/7", first=5)
     put.trips(1)
     put.book()
+    known = session(20, account_id="eva", programme="scheme")
+    put.put("charging_sessions", known)
+    booked = transfer(known, "emission", 10_020 * 200)
+    put.put("transfers", booked | {"programme_digest": PROGRAMMES["scheme"].digest})
     put.put("factors", *(factor(number) for number in range(9)))
     grid = {"factor_id": "grid:CN-BJ:2021", "kind": "grid_average", "region": "CN-BJ"}
     put.put("factors", factor(0, **grid, valid_from=0, valid_to=253_402_300_800_000))
@@ -51,4 +72,4 @@ def registry() -> CollectorRegistry:
 def http(facts: Facts, registry: CollectorRegistry) -> Http:
     """A client of the application."""
     queries = Queries(facts.client, database=facts.database)
-    return Http(create_app(queries, settings=SETTINGS, registry=registry, programmes={}))
+    return Http(create_app(queries, settings=SETTINGS, registry=registry, programmes=PROGRAMMES))

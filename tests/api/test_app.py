@@ -143,6 +143,11 @@ def test_an_explanation_shows_activity_and_factor(http: Http) -> None:
     assert (found["recomputed_mg"], found["agrees"]) == (None, False)
 
 
+def test_an_explanation_recomputes_under_a_loaded_programme(http: Http) -> None:
+    found = get(http, "/v1/transfers/cpo:s20:0:emission:0/explanation")
+    assert (found["recomputed_mg"], found["agrees"]) == (10_020 * 200, True), found["lines"]
+
+
 def test_an_explanation_of_a_trip_shows_the_trip(http: Http) -> None:
     found = get(http, "/v1/transfers/tms:t0:0:emission:0/explanation")
     assert found["activity"]["cargo_kg"] == 10_000

@@ -11,12 +11,12 @@ from cli.parsing import Command, Many, spread
 
 
 @click.command(cls=Command)
-@click.option("--files", cls=Many, type=click.Path(path_type=Path))
-@click.option("--names", cls=Many)
+@click.option("--files", cls=Many, multiple=True, type=click.Path(path_type=Path))
+@click.option("--names", cls=Many, multiple=True)
 @click.option("--flag", is_flag=True)
 def echo(files: tuple[Path, ...], names: tuple[str, ...], flag: bool) -> None:
     """Print what was understood."""
-    print([str(path) for path in files], list(names), flag)
+    click.echo(f"{[str(path) for path in files]} {list(names)} {flag}")
 
 
 def understood(*args: str) -> str:

@@ -1,4 +1,4 @@
-"""Wrong use ends with status 2 and one clear line, help is everywhere, and neither loads anything heavy."""
+"""Wrong use ends with status 2 and one clear line; help is everywhere and loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ def test_run_without_files_is_wrong_use() -> None:
     done = call("run")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "carbonflow: nothing to load: give --charging or --freight files (see carbonflow run --help)\n"
+        "carbonflow: nothing to load: give --charging or --freight files "
+        "(see carbonflow run --help)\n"
     )
 
 

@@ -119,7 +119,9 @@ def test_a_dead_broker_is_explained(tmp_path: Path) -> None:
     with Broker.start(tmp_path / "data") as broker:
         os.kill(broker.pid, signal.SIGKILL)
         broker.child.wait()
-        with pytest.raises(BrokerError, match="the broker ended with status -9"):
+        with pytest.raises(
+            BrokerError, match="the broker ended with status -9: it left no message"
+        ):
             broker.check()
 
 

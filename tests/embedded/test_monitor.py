@@ -59,8 +59,9 @@ def test_markers_alone_are_not_behind(broker: str, topic: str) -> None:
     async def ask() -> tuple[bool, Standing]:
         group = f"g-{topic}"
         async with AIOKafkaProducer(bootstrap_servers=broker, transactional_id=topic) as producer:
-            async with producer.transaction():
-                await producer.send(topic, b"x", partition=0)
+            await producer.begin_transaction()
+            await producer.send(topic, b"x", partition=0)
+            await producer.commit_transaction()
         await commit(broker, group, {TopicPartition(topic, 0): 1})
         async with Monitor(broker) as monitor:
             return await monitor.is_level(group, [topic]), await monitor.standing(group, [topic])

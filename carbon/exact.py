@@ -107,7 +107,8 @@ class Ratio:
         remainder = remainder - step * self.denominator
         above = remainder > self.denominator - remainder
         tie = remainder == self.denominator - remainder
-        return quotient + (above | (tie & (quotient % 2 == 1)))
+        nearest: Int64Array = quotient + (above | (tie & (quotient % 2 == 1)))
+        return nearest
 
 
 def ones(n: int) -> Ratio:

@@ -37,7 +37,10 @@ class SliceConsumer(driver.Consumer):
     def _new_consumer_thread(self) -> SliceThread:
         return SliceThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+    async def getmany(  # The signature is Faust's.
+        self,
+        timeout: float,  # noqa: ASYNC109
+    ) -> AsyncIterator[tuple[TP, Any]]:
         """Fetch once and yield a message for each slice.
 
         A partition paused by back-pressure waits out the fetch under way after it is resumed, so a

@@ -17,6 +17,8 @@ from carbon.refusal import REFUSALS
 from embedded.summary import Summary
 from sinks.records import Balance, Total
 
+REGIONS_SHOWN = 8
+
 _MASS_MG = (("kt", 10**12), ("t", 10**9), ("kg", 10**6), ("g", 10**3), ("mg", 1))
 _ENERGY_WH = (("GWh", 10**9), ("MWh", 10**6), ("kWh", 10**3), ("Wh", 1))
 _SENTENCES = frozenset({"why", "reason", "where"})
@@ -80,27 +82,36 @@ def grid(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, lef
 
 
 def _totals(totals: Sequence[Total]) -> Table:
-    by_place: dict[tuple[str, str], dict[str, Total]] = {}
+    """Return each programme's sum and its regions, the busiest first; JSON has all of them."""
+    programmes: dict[str, dict[str, list[Total]]] = {}
     for total in totals:
-        by_place.setdefault((total.programme, total.region), {})[total.quantity] = total
-    rows = []
-    for (programme, region), found in by_place.items():
-        some = found.get("emission") or next(iter(found.values()))
-        reduction = found.get("reduction")
-        emission = found.get("emission")
-        moved = energy(some.energy_wh) if some.energy_wh else transport(some.transport_kg_km)
-        rows.append(
-            (
-                programme,
-                region,
-                f"{some.activities:,}",
-                moved,
-                mass(emission.amount_mg) if emission else "",
-                mass(reduction.amount_mg) if reduction else "",
-            )
-        )
+        programmes.setdefault(total.programme, {}).setdefault(total.region, []).append(total)
+    rows: list[tuple[str, ...]] = []
+    for programme, regions in programmes.items():
+        every = [total for found in regions.values() for total in found]
+        rows.append((programme, "all" if len(regions) > 1 else next(iter(regions)), *_sums(every)))
+        if len(regions) == 1:
+            continue
+        busiest = sorted(regions.items(), key=lambda entry: -entry[1][0].activities)
+        rows += [("", region, *_sums(found)) for region, found in busiest[:REGIONS_SHOWN]]
+        if rest := busiest[REGIONS_SHOWN:]:
+            others = [total for _, found in rest for total in found]
+            rows.append(("", f"{len(rest)} more", *_sums(others)))
     heads = ("programme", "region", "activities", "energy or transport", "emitted", "saved")
     return grid("Totals by programme and region", heads, rows, left=2)
+
+
+def _sums(totals: Sequence[Total]) -> tuple[str, str, str, str]:
+    emissions = [total for total in totals if total.quantity == "emission"]
+    reductions = [total for total in totals if total.quantity == "reduction"]
+    energy_wh = sum(total.energy_wh for total in emissions)
+    transport_kg_km = sum(total.transport_kg_km for total in emissions)
+    return (
+        f"{sum(total.activities for total in emissions):,}",
+        energy(energy_wh) if energy_wh else transport(transport_kg_km),
+        mass(sum(total.amount_mg for total in emissions)),
+        mass(sum(total.amount_mg for total in reductions)) if reductions else "",
+    )
 
 
 def _accounts(accounts: Sequence[Balance]) -> Table:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from carbon.factors import Factor, FactorTable
-from carbon.programmes import Programme
+from carbon.programmes import ChargingRules, Programme
 from carbon.rate import Rated, Sessions, Trips, Words, rate_charging, rate_freight
 from carbon.refusal import CODES
 
@@ -156,7 +156,7 @@ def _formula(
             f"emissions = {activity['energy_wh']} Wh x {value} mg/kWh x {gross_up} / 1000 "
             f"= {int(rated.emissions_mg[0])} mg"
         ]
-        name = "energy x baseline / 1000"
+        baseline = _charging_baseline(activity, rules) if rules.claim_share is not None else ""
         share = rules.claim_share
     else:
         energy = transfer["method"] == "freight-emission-energy/1" or (
@@ -165,12 +165,22 @@ def _formula(
         tkm = f"{int(rated.transport_kg_km[0])} kg km x {value} mg/tkm / 1000"
         used = f"{activity['energy_used']} x {value} mg per unit / 1000"
         lines = [f"emissions = {used if energy else tkm} = {int(rated.emissions_mg[0])} mg"]
-        name = "transport activity x baseline intensity"
-        share = programme.freight.claim_share if programme.freight else None
+        freight = programme.freight
+        share = freight.claim_share if freight else None
+        intensity = freight.baseline_mg_per_tkm.get(activity["vehicle_class"]) if freight else None
+        baseline = f"{int(rated.transport_kg_km[0])} kg km x {intensity} mg/tkm / 1000"
     if transfer["quantity"] == "reduction":
-        lines.append(f"baseline = {name} = {int(rated.baseline_mg[0])} mg")
+        lines.append(f"baseline = {baseline} = {int(rated.baseline_mg[0])} mg")
         lines.append(
             f"reduction = (baseline - emissions) x {share} = {int(rated.reduction_mg[0])} mg, "
             "rounded once from exact fractions"
         )
     return lines
+
+
+def _charging_baseline(activity: Mapping[str, Any], rules: ChargingRules) -> str:
+    year = int(np.datetime64(activity["started_at"], "ms").astype("datetime64[Y]").astype(int))
+    fuel = rules.baseline_mg_per_kwh(
+        activity["vehicle_class"], dc=activity["current"] == "dc", year=1970 + year
+    )
+    return f"{activity['energy_wh']} Wh x {fuel} mg/kWh / 1000"

@@ -83,6 +83,11 @@ class ChargingRules:
         efficiency = self.dc_dispenser_efficiency if dc_dispenser else Fraction(1)
         return 1 / (efficiency * (1 - self.transmission_loss))
 
+    def baseline_mg_per_kwh(self, vehicle_class: str, *, dc: bool, year: int) -> int:
+        """Return the fuel displaced by one kWh [mg/kWh]; `<class>-dc` goes first for dc."""
+        for_dc = self.baselines.get(f"{vehicle_class}-dc") if dc else None
+        return (for_dc or self.baselines[vehicle_class]).in_year(year)
+
 
 @dataclass(frozen=True, slots=True)
 class FreightRules:
@@ -117,7 +122,7 @@ def parse_programme(text: str) -> Programme:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ProgrammeError(f"not TOML: {error}") from error
-    digest = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()[:16]
     top = _Section("programme", tree)
     fallback = _Section("fallback", top.take("fallback", dict, {}))
     charging, freight = top.take("charging", dict, None), top.take("freight", dict, None)
@@ -150,8 +155,10 @@ def _charging(tree: dict[str, Any]) -> ChargingRules:
     if reduction is not None:
         inner = _Section("charging.reduction", reduction)
         claim_share = inner.fraction("claim_share", Fraction(1))
-        for name, entry in inner.take("baseline", dict).items():
-            baselines[name] = _baseline(_Section(f"charging.reduction.baseline.{name}", entry))
+        entries = _Section(f"{inner.name}.baseline", inner.take("baseline", dict))
+        for name in entries.names():
+            entry = _Section(f"{entries.name}.{name}", entries.take(name, dict))
+            baselines[name] = _baseline(entry)
         inner.end()
     rules = ChargingRules(
         grid=section.choice("grid", GRIDS),
@@ -163,7 +170,7 @@ def _charging(tree: dict[str, Any]) -> ChargingRules:
     )
     section.end()
     _same_classes("charging", rules.classes, claim_share, baselines)
-    if rules.transmission_loss >= 1 or not 0 < rules.dc_dispenser_efficiency <= 1:
+    if not 0 <= rules.transmission_loss < 1 or not 0 < rules.dc_dispenser_efficiency <= 1:
         raise ProgrammeError("charging: losses must leave some energy")
     widest = (
         rules.gross_up(dc_dispenser=True).denominator * (claim_share or Fraction(1)).denominator
@@ -183,6 +190,8 @@ def _baseline(section: _Section) -> FuelBaseline:
         improvement=section.fraction("improvement", Fraction(1)),
         improvement_from_year=section.take("improvement_from_year", int, 0),
     )
+    if not 0 < result.improvement <= 1:
+        raise ProgrammeError(f"{section.name}.improvement: above 0 and at most 1, please")
     section.end()
     return result
 
@@ -219,10 +228,11 @@ def _same_classes(
         return
     if not 0 <= claim_share <= 1:
         raise ProgrammeError(f"{where}.reduction.claim_share: between 0 and 1, please")
-    plain = {name.removesuffix("-dc") for name in baselines}
-    if plain != set(classes):
-        odd = ", ".join(sorted(plain ^ set(classes)))
-        raise ProgrammeError(f"{where}: classes and baselines differ in {odd}")
+    # Every class needs a baseline of its own; one for its DC sessions may stand beside it.
+    beside = {f"{name}-dc" for name in classes} if where == "charging" else set()
+    if odd := (set(classes) - set(baselines)) | (set(baselines) - set(classes) - beside):
+        told = ", ".join(sorted(odd))
+        raise ProgrammeError(f"{where}: classes and baselines differ in {told}")
 
 
 class _Section:
@@ -231,6 +241,9 @@ class _Section:
     def __init__(self, name: str, tree: dict[str, Any]) -> None:
         self.name = name
         self._tree = dict(tree)
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._tree)
 
     def take(self, key: str, kind: type, *default: Any) -> Any:
         if key not in self._tree and default:

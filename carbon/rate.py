@@ -323,10 +323,9 @@ def _baseline_mg_per_kwh(sessions: Sessions, rows: Int64Array, rules: ChargingRu
     for index, code in enumerate(distinct.tolist()):
         rest, class_of = divmod(code, len(classes.vocabulary))
         year_of, dc = divmod(rest, 2)
-        word = classes.vocabulary[class_of]
-        dc_word = f"{word}-dc"
-        baseline = rules.baselines[dc_word if dc and dc_word in rules.baselines else word]
-        values[index] = baseline.in_year(year_of)
+        values[index] = rules.baseline_mg_per_kwh(
+            classes.vocabulary[class_of], dc=bool(dc), year=year_of
+        )
     return values[inverse]
 
 

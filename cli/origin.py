@@ -75,7 +75,7 @@ def asked(origin: Origin) -> Iterator[Answers]:
         Failure: Nobody can be asked, or there is no answer.
     """
     from embedded.answers import HttpAnswers, NoAnswerError, StoreAnswers
-    from embedded.ownership import InUseError, running_owner
+    from embedded.ownership import InUseError, UnusableError, running_owner
     from embedded.store import Store, StoreError
     from sinks.connect import connect
     from sinks.queries import Queries
@@ -91,7 +91,7 @@ def asked(origin: Origin) -> Iterator[Answers]:
         else:
             with Store.open(existing(origin.data_dir) / "store") as store:
                 yield StoreAnswers(Queries(store.reader))
-    except (NoAnswerError, InUseError) as error:
+    except (NoAnswerError, InUseError, UnusableError) as error:
         raise Failure(str(error)) from error
     except (ValueError, StoreError) as error:
         raise Failure(f"the store cannot be asked: {error}") from error

@@ -25,6 +25,10 @@ class InUseError(Exception):
         self.owner = owner
 
 
+class UnusableError(Exception):
+    """The folder cannot be made, or nothing can be written into it; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ownership:
     """A held lock; `release` gives it back, and so does the end of the process."""
@@ -42,10 +46,14 @@ class Ownership:
 
         Raises:
             InUseError: It has an owner.
+            UnusableError: It cannot be made, or not be written.
         """
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / "lock"
-        file = path.open("a+", encoding="utf-8")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise UnusableError(f"{folder} cannot be used: {error.strerror}") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -35,10 +35,10 @@ from prometheus_client import CollectorRegistry
 from embedded.background import Background
 from embedded.broker import Broker, BrokerError, await_former
 from embedded.monitor import Monitor, Standing
-from embedded.ownership import InUseError, Ownership
+from embedded.ownership import InUseError, Ownership, UnusableError
 from embedded.store import Store, StoreError
 from embedded.upkeep import empty_store, rewind_sink, store_is_ahead
-from embedded.workers import WorkerError, Workers
+from embedded.workers import TERM_S, WorkerError, Workers
 from producers.topics import TopicsError, ensure_topics
 from schemas.catalogue import ACTIVITY_TOPICS
 from schemas.settings import BrokerSettings
@@ -161,7 +161,7 @@ class Stack:
             log_dir=logs,
             tell=tell,
         )
-        parts.callback(self._workers.stop)
+        parts.callback(self._end_workers)
 
     @property
     def broker_settings(self) -> BrokerSettings:
@@ -313,6 +313,11 @@ class Stack:
             return
         self._background.run(rewind_sink(self._sink_settings, ends))
 
+    def _end_workers(self) -> None:
+        # Without a broker they would only wait for it; what they had not committed is undone.
+        alive = self.broker.child.poll() is None
+        self._workers.stop(term_s=TERM_S if alive else 0.0)
+
     def _end_sink(self) -> None:
         # Without a broker the sink cannot finish what it holds.
         alive = self.broker.child.poll() is None
@@ -346,7 +351,14 @@ def running(settings: StackSettings, *, tell: Callable[[str], None]) -> Iterator
 def _explained() -> Iterator[None]:
     try:
         yield
-    except (BrokerError, WorkerError, InUseError, MigrationError, TopicsError) as error:
+    except (
+        BrokerError,
+        WorkerError,
+        InUseError,
+        UnusableError,
+        MigrationError,
+        TopicsError,
+    ) as error:
         raise StackError(str(error)) from error
     except KafkaError as error:
         raise StackError(f"the broker cannot be asked: {error!r}") from error

@@ -19,7 +19,7 @@ from pathlib import Path
 from embedded.children import end, log_tail, spawn
 
 RESTARTS_MAX = 5
-_TERM_S = 20.0
+TERM_S = 20.0
 
 
 class WorkerError(Exception):
@@ -88,13 +88,13 @@ class Workers:
             self.tell(f"{place.name} ended with status {status} and is started again: {words}")
             place.child, place.log_from = self._spawn(place.log_path, place.environ)
 
-    def stop(self) -> None:
-        """Ask all of them to end, then wait; twice is fine."""
+    def stop(self, *, term_s: float = TERM_S) -> None:
+        """Ask all of them to end, kill those that have not after a while; twice is fine."""
         for place in self.places:
             if place.child.poll() is None:
                 place.child.terminate()
         for place in self.places:
-            end(place.child, term_s=_TERM_S)
+            end(place.child, term_s=term_s)
         self.places.clear()
 
     def _spawn(

@@ -122,6 +122,21 @@ def encode(
         CatalogueError: There is no such record.
     """
     schema = (catalogue or shipped()).newest(record)
+    head = frame(schema.schema_id)
+    rows = checked(record, batch, catalogue=catalogue)
+    return [head + payload for payload in _encoded(rows, schema)]
+
+
+def checked(
+    record: str, batch: pa.RecordBatch, *, catalogue: Catalogue | None = None
+) -> pa.RecordBatch:
+    """Return the columns of a batch in the order and types of a record's current version.
+
+    Raises:
+        ValueError: As `encode`.
+        CatalogueError: There is no such record.
+    """
+    schema = (catalogue or shipped()).newest(record)
     target = _arrow_schema(schema)
     if sorted(batch.schema.names) != sorted(target.names):
         odd = sorted(set(batch.schema.names) ^ set(target.names))
@@ -133,9 +148,7 @@ def encode(
             # pyruhvro would write whatever lies below the null.
             raise ValueError(f"{record}.{field.name} has nulls")
         columns.append(column if column.type == field.type else column.cast(field.type))
-    rows = pa.RecordBatch.from_arrays(columns, schema=target)
-    head = frame(schema.schema_id)
-    return [head + payload for payload in _encoded(rows, schema)]
+    return pa.RecordBatch.from_arrays(columns, schema=target)
 
 
 def _by_frame(values: Sequence[bytes | None]) -> list[tuple[Int64Array, Sequence[bytes | None]]]:

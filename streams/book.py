@@ -23,6 +23,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
 
+from schemas.batches import BATCH_BYTES_MAX
 from schemas.catalogue import ACTIVITY_TOPICS
 from schemas.columns import decode
 from streams.accounts import Accounts
@@ -35,7 +36,6 @@ from streams.step import Outcome, Rules, step
 log = logging.getLogger("carbonflow.book")
 
 CLOSE_WAIT_S_MAX = 5
-BATCH_BYTES_MAX = 900_000  # below the 1 MiB that brokers accept by default
 
 
 class OffsetsLost(RuntimeError):
@@ -86,6 +86,7 @@ class Book:
             transaction_timeout_ms=settings.transaction_timeout_ms,
             max_batch_size=BATCH_BYTES_MAX,
             linger_ms=0,
+            compression_type="snappy",
         )
         await producer.start()
         committed = await _committed(settings, partition)

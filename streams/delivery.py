@@ -1,7 +1,6 @@
 """Delivery: everything a slice leads to, and the offset after it, in one Kafka transaction.
 
-Transfers, balances, refusals and the source offset become visible together or not at all. Records
-are framed into Kafka batches here, so that a record costs an append and not a coroutine.
+Transfers, balances, refusals and the source offset become visible together or not at all.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any, TypeAlias
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from schemas.columns import encode
+from schemas.batches import column_batches
 from schemas.partition import partition_of
 from schemas.settings import BrokerSettings
 from streams.slice import Slice
@@ -37,12 +36,30 @@ async def deliver(
         KafkaError: Nothing became visible; the caller must not go on with this producer.
     """
     name = settings.topic
+    # Composed before the transaction begins, so that it is open no longer than it needs to be.
+    transfers = column_batches(
+        "transfer",
+        outcome.transfers,
+        key="account_id",
+        timestamp="recorded_at",
+        transactional=True,
+    )
+    balances = column_batches(
+        "account_balance",
+        outcome.change.balances(),
+        key="account_id",
+        timestamp="updated_at",
+        transactional=True,
+    )
+    columns = [(name("transfers"), list(transfers)), (name("account-balances"), list(balances))]
     await producer.begin_transaction()
     sent = [
-        *await _send(producer, name("transfers"), part.partition, _transfers(outcome)),
-        *await _send(producer, name("account-balances"), part.partition, _balances(outcome)),
-        *await _send(producer, name("refusals"), part.partition, _refusals(part, outcome)),
+        await producer.send_batch(batch, topic, partition=part.partition)
+        for topic, batches in columns
+        for batch in batches
     ]
+    refusals = _refusals(part, outcome)
+    sent += await _send(producer, name("refusals"), part.partition, refusals)
     for partition, messages in _astray(part, outcome, partitions).items():
         sent += await _send(producer, name(part.topic), partition, messages)
     source = TopicPartition(name(part.topic), part.partition)
@@ -69,22 +86,6 @@ async def _send(
         batch.close()
         sent.append(await producer.send_batch(batch, topic, partition=partition))
     return sent
-
-
-def _transfers(outcome: Outcome) -> Iterable[Message]:
-    batch = outcome.transfers
-    keys = batch.column("account_id").cast("binary").to_pylist()
-    times = batch.column("recorded_at").cast("int64").to_pylist()
-    values = encode("transfer", batch)
-    return ((k, v, t, []) for k, v, t in zip(keys, values, times, strict=True))
-
-
-def _balances(outcome: Outcome) -> Iterable[Message]:
-    batch = outcome.change.balances()
-    keys = batch.column("account_id").cast("binary").to_pylist()
-    times = batch.column("updated_at").cast("int64").to_pylist()
-    values = encode("account_balance", batch)
-    return ((k, v, t, []) for k, v, t in zip(keys, values, times, strict=True))
 
 
 def _refusals(part: Slice, outcome: Outcome) -> Iterable[Message]:

@@ -96,7 +96,11 @@ def step(part: Slice, accounts: Accounts, rules: Rules) -> Outcome:
     rows = np.flatnonzero(open_rows & (refusal == ACCEPTED))
     rows = _at_home(activities, rows, accounts, refusal)
     booked, repeats_within = _first_of_each(rows, hashes)
-    repeats = np.concatenate([np.flatnonzero(repeat), repeats_within])
+    repeats_refused = _after_booked(
+        np.flatnonzero(open_rows & (refusal != ACCEPTED)), booked, hashes
+    )
+    refusal[repeats_refused] = ACCEPTED
+    repeats = np.concatenate([np.flatnonzero(repeat), repeats_within, repeats_refused])
     change = fold(
         activities, booked, repeats, rated, hashes, timestamps, accounts, rules.dedupe_days
     )
@@ -178,7 +182,9 @@ def _at_home(
     refusal[rows[elsewhere]] = NUMBER["account_in_other_programme"]
     rows, code = rows[~elsewhere], code[~elsewhere]
     forgotten = accounts.forgotten_until(known)[code] if len(rows) else code
-    late = (forgotten > 0) & (activities.ended_at[rows] // DAY_MS <= forgotten)
+    # What was recorded on a forgotten day may have ended up to FUTURE_MS_MAX after it.
+    recorded_from = (activities.ended_at[rows] - FUTURE_MS_MAX) // DAY_MS
+    late = (forgotten > 0) & (recorded_from <= forgotten)
     refusal[rows[late]] = NUMBER["late_beyond_memory"]
     kept: Int64Array = rows[~late]
     return kept
@@ -189,3 +195,19 @@ def _first_of_each(rows: Int64Array, hashes: Int64Array) -> tuple[Int64Array, In
     first = np.zeros(len(rows), dtype=np.bool_)
     first[np.unique(hashes[rows], return_index=True)[1]] = True
     return rows[first], rows[~first]
+
+
+def _after_booked(rows: Int64Array, booked: Int64Array, hashes: Int64Array) -> Int64Array:
+    """Return which refused rows come after the booked row of the same event: repeats all the same.
+
+    In a later slice memory would know them before anything is asked about them; where slices are
+    cut must make no difference.
+    """
+    if not len(rows) or not len(booked):
+        return rows[:0]
+    order = np.argsort(hashes[booked])
+    ordered = hashes[booked][order]
+    place = np.minimum(np.searchsorted(ordered, hashes[rows]), len(ordered) - 1)
+    same = ordered[place] == hashes[rows]
+    after: Int64Array = rows[same & (rows > booked[order][place])]
+    return after

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import faust
-from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, ProducerFenced
 from faust.types import TP
 from prometheus_client import CollectorRegistry, start_http_server
@@ -235,17 +235,14 @@ async def _partitions(settings: WorkerSettings) -> int:
 
 
 async def _partition_counts(settings: WorkerSettings) -> dict[str, int]:
-    consumer = AIOKafkaConsumer(**settings.client_options())
+    admin = AIOKafkaAdminClient(**settings.client_options())
     try:
-        await consumer.start()
-        # topics() refreshes the metadata; partitions_for_topic alone answers from the cache.
-        await consumer.topics()
-        found = {
-            name: consumer.partitions_for_topic(settings.topic(name)) for name in NEEDED_TOPICS
-        }
-        return {name: len(partitions or ()) for name, partitions in found.items()}
+        await admin.start()
+        topics = await admin.describe_topics()  # All: asking for a missing one may create it.
+        found = {topic["topic"]: len(topic["partitions"]) for topic in topics}
+        return {name: found.get(settings.topic(name), 0) for name in NEEDED_TOPICS}
     except KafkaError as error:
         log.info("waiting for the broker: %r", error)
         return dict.fromkeys(NEEDED_TOPICS, 0)
     finally:
-        await consumer.stop()
+        await admin.close()

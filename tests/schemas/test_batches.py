@@ -1,0 +1,104 @@
+"""Batches made from columns are byte for byte what aiokafka makes record by record."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+from aiokafka.record.memory_records import MemoryRecords
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.batches import column_batches, encoded_records
+from schemas.columns import arrow_schema, encode
+
+HEAD = b"\x00\x00\x00\x00\x04"
+MESSAGES = st.lists(
+    st.tuples(st.binary(max_size=300), st.binary(max_size=300), st.integers(0, 2**43)),
+    min_size=1,
+    max_size=200,
+)
+Message = tuple[bytes, bytes, int]
+
+
+def by_one(messages: list[Message]) -> bytes:
+    builder = _DefaultRecordBatchBuilderPy(2, 0, 1, -1, -1, 0, 2**30)
+    for offset, (key, value, timestamp) in enumerate(messages):
+        builder.append(offset, timestamp, key, HEAD + value, [])
+    return bytes(builder._buffer[builder.HEADER_STRUCT.size :])
+
+
+def by_columns(messages: list[Message], bytes_max: int) -> list[tuple[int, bytes]]:
+    keys, values, times = zip(*messages, strict=True)
+    pieces = encoded_records(
+        pa.array(keys, pa.binary()),
+        HEAD,
+        pa.array(values, pa.binary()),
+        np.array(times, dtype=np.int64),
+        bytes_max=bytes_max,
+    )
+    return [(piece.count, piece.data) for piece in pieces]
+
+
+@given(MESSAGES)
+def test_one_batch_has_the_bytes_aiokafka_would_write(messages: list[Message]) -> None:
+    assert by_columns(messages, 2**30) == [(len(messages), by_one(messages))]
+
+
+@given(MESSAGES, st.integers(1, 2000))
+def test_pieces_hold_all_messages_in_order_and_keep_the_limit(
+    messages: list[Message], bytes_max: int
+) -> None:
+    pieces = by_columns(messages, bytes_max)
+    first = 0
+    for count, data in pieces:
+        assert data == by_one(messages[first : first + count])
+        assert count == 1 or len(data) <= bytes_max
+        first += count
+    assert first == len(messages)
+
+
+def balances(n: int) -> pa.RecordBatch:
+    columns = {}
+    for field in arrow_schema("account_balance"):
+        if field.type == pa.string():
+            columns[field.name] = pa.array([f"account-{i}-é" for i in range(n)])
+        elif pa.types.is_list(field.type):
+            columns[field.name] = pa.array([list(range(i % 4)) for i in range(n)], field.type)
+        else:
+            columns[field.name] = pa.array(np.arange(n)).cast(field.type)
+    return pa.RecordBatch.from_pydict(columns)
+
+
+@pytest.mark.parametrize("n", [1, 3, 5000])
+def test_a_reader_of_the_batches_gets_key_value_and_timestamp_of_every_row(n: int) -> None:
+    batch = balances(n)
+    read: list[tuple[bytes, bytes, int]] = []
+    for built in column_batches(
+        "account_balance",
+        batch,
+        key="account_id",
+        timestamp="updated_at",
+        transactional=True,
+        bytes_max=20_000,
+    ):
+        built._set_producer_state(7, 1, len(read))
+        log = MemoryRecords(bytes(built._build()))
+        while (found := log.next_batch()) is not None:
+            assert found.validate_crc()
+            assert found.is_transactional
+            assert found.producer_id == 7
+            read += [(record.key, record.value, record.timestamp) for record in found]
+    names = [name.encode() for name in batch.column("account_id").to_pylist()]
+    times = batch.column("updated_at").cast(pa.int64()).to_pylist()
+    assert read == list(zip(names, encode("account_balance", batch), times, strict=True))
+
+
+def test_no_rows_make_no_batch() -> None:
+    made = column_batches(
+        "account_balance",
+        balances(1).slice(0, 0),
+        key="account_id",
+        timestamp="updated_at",
+        transactional=True,
+    )
+    assert list(made) == []

@@ -1,0 +1,136 @@
+"""Accounts: what is applied is held, what is held comes back from its own records, and grows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from schemas.columns import decode
+from schemas.singles import decode_one
+from streams.accounts import NEW, Accounts
+from tests.streams.scene import (
+    DAY_MS,
+    HOUR_MS,
+    NOW_MS,
+    event,
+    held,
+    part_of,
+    restored,
+    rules,
+    session,
+    sessions_of,
+    wire_balances,
+    work,
+)
+
+TODAY = NOW_MS // DAY_MS
+
+
+def on_day(number: int, account: str = "anna") -> dict[str, object]:
+    ended = NOW_MS + number * DAY_MS
+    return session(
+        session_id=f"S{number}", account_id=account, started_at=ended - HOUR_MS, ended_at=ended
+    )
+
+
+def test_an_account_nobody_booked_on_is_new_and_empty() -> None:
+    accounts = Accounts()
+    rows = accounts.rows(["anna", "bert"])
+    assert rows.tolist() == [NEW, NEW]
+    assert accounts.state(rows).tolist() == [[0] * 11] * 2
+    assert accounts.forgotten_until(rows).tolist() == [0, 0]
+    assert accounts.seen(NEW) == ([], [])
+    assert not accounts.remembers(np.array([1, 2])).any()
+
+
+def test_a_balance_record_holds_the_whole_state() -> None:
+    outcome = work(Accounts(), sessions_of(session(), session()))
+    record, fields = decode_one(wire_balances(outcome)[0])
+    assert record == "account_balance"
+    seen = fields.pop("seen")
+    assert isinstance(seen, list)
+    assert len(seen) == 1
+    assert fields == {
+        "account_id": "anna",
+        "programme": "cn-charging",
+        "reduction_mg": 13_540_000,
+        "emissions_mg": 11_108_000,
+        "energy_wh": 20_000,
+        "distance_m": 0,
+        "transport_kg_km": 0,
+        "session_count": 1,
+        "trip_count": 0,
+        "transfer_count": 2,
+        "duplicate_count": 1,
+        "last_booked_at": NOW_MS - HOUR_MS,
+        "updated_at": NOW_MS,
+        "seen_days": [TODAY],
+        "forgotten_until": 0,
+    }
+
+
+def test_of_several_records_of_an_account_the_latest_is_restored() -> None:
+    accounts = Accounts()
+    values = []
+    for number in range(5):
+        values += wire_balances(work(accounts, sessions_of(on_day(number), on_day(9, "bert"))))
+    assert held(restored(values), ["anna", "bert"]) == held(accounts, ["anna", "bert"])
+
+
+def test_restoring_in_portions_is_restoring_at_once() -> None:
+    accounts, portions = Accounts(), Accounts()
+    values = []
+    for number in (0, 1, 50):
+        part = part_of([event(on_day(number), NOW_MS + number * DAY_MS)])
+        values += wire_balances(work(accounts, part))
+        portions.restore(decode("account_balance", values[-1:]).batch)
+    assert held(portions, ["anna"]) == held(restored(values), ["anna"]) == held(accounts, ["anna"])
+    everything = np.array([one for one, _ in held(accounts, ["anna"])["anna"][2]])
+    assert portions.remembers(everything).all()
+
+
+def test_memory_forgets_after_dedupe_days_and_not_before() -> None:
+    accounts = Accounts()
+    by = rules(dedupe_days=35)
+    work(accounts, part_of([event(on_day(0))]), by)
+    first = held(accounts, ["anna"])["anna"][2][0][0]
+    work(accounts, part_of([event(on_day(35), NOW_MS + 35 * DAY_MS)]), by)
+    assert accounts.remembers(np.array([first])).all()
+    work(accounts, part_of([event(on_day(36), NOW_MS + 36 * DAY_MS)]), by)
+    assert not accounts.remembers(np.array([first])).any()
+    _, _, seen, forgotten_until = held(accounts, ["anna"])["anna"]
+    assert sorted(day - TODAY for _, day in seen) == [35, 36]
+    assert forgotten_until == TODAY
+
+
+def test_what_was_forgotten_stays_forgotten_after_a_restore() -> None:
+    accounts = Accounts()
+    values = []
+    for number in (0, 40):
+        part = part_of([event(on_day(number), NOW_MS + number * DAY_MS)])
+        values += wire_balances(work(accounts, part))
+    first = decode_one(values[0])[1]["seen"]
+    again = restored(values)
+    assert not again.remembers(np.array(first)).any()
+    assert again.forgotten_until(again.rows(["anna"])).tolist() == [TODAY]
+
+
+def test_a_quiet_account_keeps_its_memory_until_it_is_booked_on_again() -> None:
+    accounts = Accounts()
+    work(accounts, part_of([event(on_day(0))]))
+    before = held(accounts, ["anna"])
+    work(accounts, part_of([event(on_day(99, "bert"), NOW_MS + 99 * DAY_MS)]))
+    assert held(accounts, ["anna"]) == before
+
+
+def test_accounts_grow_beyond_any_first_size_and_keep_what_they_hold() -> None:
+    accounts = Accounts()
+    names = [f"account-{number}" for number in range(5000)]
+    for first in range(0, 5000, 1250):
+        events = [
+            event(session(session_id=f"S-{name}", account_id=name, energy_wh=1000 + at))
+            for at, name in enumerate(names[first : first + 1250], start=first)
+        ]
+        work(accounts, part_of(events))
+    assert len(accounts) == 5000
+    energies = accounts.state(accounts.rows(names))[:, 2]
+    assert energies.tolist() == list(range(1000, 6000))

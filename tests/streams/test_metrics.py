@@ -1,0 +1,77 @@
+"""Every metric of a worker is described, and a committed slice touches every one."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from schemas.partition import partition_of
+from streams.accounts import Accounts
+from streams.book import Worked
+from streams.metrics import WorkerMetrics
+from tests.streams.scene import NOW_MS, Event, event, part_of, rules, session, work
+
+BY = rules(partitions=4)
+HOME = partition_of(b"anna", 4)
+ASTRAY = next(name for name in "abcdefgh" if partition_of(name.encode(), 4) != HOME)
+EVENTS = [
+    event(session()),
+    event(session()),
+    event(session(account_id=ASTRAY, session_id="S2")),
+    Event(b"broken"),
+]
+
+
+def metrics_after_a_slice() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    part = part_of(EVENTS, partition=HOME, first_offset=10)
+    outcome = work(Accounts(), part, BY)
+    worked = Worked(part, outcome, {"step": 0.1, "deliver": 0.2, "apply": 0.3})
+    metrics.factors.set(len(BY.factors.factors))
+    metrics.worked(worked, now_ms=NOW_MS + 5000, highwater=20, accounts=1)
+    return registry
+
+
+def samples(registry: CollectorRegistry) -> list[Any]:
+    return [sample for metric in registry.collect() for sample in metric.samples]
+
+
+def test_every_metric_has_a_name_of_ours_and_a_sentence_that_describes_it() -> None:
+    for metric in CollectorRegistry.collect(metrics_after_a_slice()):
+        assert re.fullmatch(r"carbonflow_[a-z_]+", metric.name)
+        assert re.fullmatch(r"[A-Z].{10,}\.", metric.documentation), metric.name
+
+
+def test_a_committed_slice_touches_every_metric() -> None:
+    untouched = {
+        metric.name
+        for metric in metrics_after_a_slice().collect()
+        if not any(
+            sample.value for sample in metric.samples if not sample.name.endswith("_created")
+        )
+    }
+    assert untouched == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "value"),
+    [
+        ("carbonflow_events_total", {"topic": "charging-sessions"}, 4),
+        ("carbonflow_transfers_total", {}, 2),
+        ("carbonflow_duplicates_total", {}, 1),
+        ("carbonflow_rekeyed_total", {}, 1),
+        ("carbonflow_refusals_total", {"code": "not_framed"}, 1),
+        ("carbonflow_factor_matches_total", {"how": "exact"}, 1),
+        ("carbonflow_slice_seconds_sum", {"stage": "deliver"}, 0.2),
+        ("carbonflow_slice_records_sum", {}, 4),
+        ("carbonflow_lag_offsets", {"topic": "charging-sessions", "partition": str(HOME)}, 6),
+        ("carbonflow_lag_seconds", {"topic": "charging-sessions", "partition": str(HOME)}, 5),
+        ("carbonflow_accounts", {"partition": str(HOME)}, 1),
+    ],
+)
+def test_a_metric_has_its_value(name: str, labels: dict[str, str], value: float) -> None:
+    assert metrics_after_a_slice().get_sample_value(name, labels) == value

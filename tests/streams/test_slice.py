@@ -1,0 +1,47 @@
+"""Slice: records as columns, and what is left of them at or after an offset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from streams.slice import Slice
+from tests.streams.scene import Event, part_of
+
+
+@dataclass(frozen=True)
+class Record:
+    """The fields of aiokafka's ConsumerRecord that a slice takes."""
+
+    value: bytes | None
+    key: bytes | None
+    offset: int
+    timestamp: int
+
+
+def test_records_become_columns() -> None:
+    records = [Record(b"a", b"k", 5, 100), Record(None, None, 9, 90)]
+    part = Slice.of("charging-sessions", 3, records)
+    assert (part.topic, part.partition, len(part)) == ("charging-sessions", 3, 2)
+    assert (part.values, part.keys) == ([b"a", None], [b"k", None])
+    assert (part.offsets.tolist(), part.timestamps_ms.tolist()) == ([5, 9], [100, 90])
+    assert part.next_offset == 10
+
+
+@pytest.mark.parametrize(
+    ("offset", "left"),
+    [(0, [5, 6, 9]), (5, [5, 6, 9]), (6, [6, 9]), (7, [9]), (9, [9]), (10, []), (99, [])],
+)
+def test_since_keeps_what_is_at_or_after_an_offset_also_where_offsets_are_missing(
+    offset: int, left: list[int]
+) -> None:
+    whole = part_of([Event(b"a", 1, b"x"), Event(b"b", 2, b"y"), Event(b"c", 3, b"z")])
+    part = Slice(
+        whole.topic, 0, whole.values, whole.keys, np.array([5, 6, 9]), whole.timestamps_ms
+    ).since(offset)
+    assert part.offsets.tolist() == left
+    names = {5: (b"a", b"x", 1), 6: (b"b", b"y", 2), 9: (b"c", b"z", 3)}
+    kept = list(zip(part.values, part.keys, part.timestamps_ms.tolist(), strict=True))
+    assert kept == [names[one] for one in left]

@@ -1,0 +1,344 @@
+"""The step: what is booked, what is a repeat, what is refused and by which code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from carbon.refusal import REFUSALS
+from schemas.columns import arrow_schema
+from schemas.partition import partition_of
+from schemas.singles import encode_one
+from streams.accounts import SUMS, Accounts
+from streams.step import Outcome, step
+from tests.streams.scene import (
+    DAY_MS,
+    HOUR_MS,
+    NOW_MS,
+    TRIPS,
+    Event,
+    event,
+    held,
+    part_of,
+    refused,
+    rules,
+    session,
+    sessions_of,
+    transfers,
+    trip,
+    work,
+)
+
+
+def sums(accounts: Accounts, name: str) -> dict[str, int]:
+    return dict(zip(SUMS, held(accounts, [name])[name][1], strict=False))
+
+
+def test_a_session_becomes_an_emission_and_a_reduction_with_every_field_filled() -> None:
+    outcome = work(Accounts(), sessions_of(session(), first_offset=7))
+    emission, reduction = transfers(outcome)
+    assert emission == {
+        "transfer_id": "test:S1:0:emission:0",
+        "debit_account": "cn-charging:emission",
+        "credit_account": "anna",
+        "account_id": "anna",
+        "amount_mg": 11_108_000,
+        "kind": "accrual",
+        "quantity": "emission",
+        "activity": "charging",
+        "source": "test",
+        "activity_id": "S1",
+        "revision": 0,
+        "programme": "cn-charging",
+        "programme_digest": rules().programmes["cn-charging"].digest,
+        "region": "CN-BJ",
+        "vehicle_class": "car",
+        "method": "charging-emission/1",
+        "baseline_mg": 24_648_000,
+        "emissions_mg": 11_108_000,
+        "energy_wh": 20_000,
+        "distance_m": 0,
+        "transport_kg_km": 0,
+        "factor_id": emission["factor_id"],
+        "factor_release": "2026.1",
+        "factor_value_mg": 555_400,
+        "factor_match": "exact",
+        "booked_at": NOW_MS - HOUR_MS,
+        "recorded_at": NOW_MS,
+        "source_topic": "charging-sessions",
+        "source_partition": 0,
+        "source_offset": 7,
+    }
+    assert sorted(emission) == sorted(arrow_schema("transfer").names)
+    assert reduction == {
+        **emission,
+        "transfer_id": "test:S1:0:reduction:0",
+        "debit_account": "cn-charging:issuance",
+        "amount_mg": 24_648_000 - 11_108_000,
+        "quantity": "reduction",
+        "method": "charging-reduction/1",
+    }
+
+
+def test_a_trip_becomes_an_emission_and_a_reduction() -> None:
+    outcome = work(Accounts(), part_of([event(trip())], topic=TRIPS))
+    emission, reduction = transfers(outcome)
+    assert (emission["method"], emission["amount_mg"]) == ("freight-emission-energy/1", 836_160_000)
+    assert (reduction["method"], reduction["amount_mg"]) == ("freight-reduction/1", 352_512_000)
+    assert (emission["distance_m"], emission["transport_kg_km"]) == (840_000, 22_400_000)
+    assert (emission["energy_wh"], emission["activity"]) == (0, "freight")
+    assert (emission["region"], emission["source_topic"]) == ("CN-JS", "freight-trips")
+
+
+def test_a_negative_reduction_goes_back_to_the_issuance_account() -> None:
+    accounts = Accounts()
+    dirty = session(vehicle_class="tractor_heavy", grid_region="CN-HE")
+    reduction = transfers(work(accounts, sessions_of(dirty)))[1]
+    assert reduction["amount_mg"] > 0
+    assert (reduction["debit_account"], reduction["credit_account"]) == (
+        "anna",
+        "cn-charging:issuance",
+    )
+    assert sums(accounts, "anna")["reduction_mg"] == -reduction["amount_mg"]
+
+
+def test_a_programme_without_reductions_makes_one_transfer() -> None:
+    programme = rules().programmes["india-hcv"]
+    assert programme.freight is not None
+    assert programme.freight.claim_share is None
+    known = trip(
+        programme="india-hcv",
+        vehicle_class=programme.freight.classes[0],
+        origin_region="IN",
+        energy_used=None,
+        data_grade="default",
+    )
+    accounts = Accounts()
+    outcome = work(accounts, part_of([event(known)], topic=TRIPS))
+    assert [one["quantity"] for one in transfers(outcome)] == ["emission"]
+    assert sums(accounts, "bert")["transfer_count"] == 1
+
+
+def test_a_balance_is_the_sum_of_what_was_booked() -> None:
+    accounts = Accounts()
+    work(accounts, sessions_of(session(), session(session_id="S2", energy_wh=10_000)))
+    work(accounts, part_of([event(trip(account_id="anna"))], topic=TRIPS))
+    assert sums(accounts, "anna") == {
+        "reduction_mg": (24_648_000 - 11_108_000) * 3 // 2,
+        "emissions_mg": 11_108_000 * 3 // 2,
+        "energy_wh": 30_000,
+        "distance_m": 0,
+        "transport_kg_km": 0,
+        "session_count": 2,
+        "trip_count": 0,
+        "transfer_count": 4,
+        "duplicate_count": 0,
+    }
+
+
+def test_a_repeat_within_the_slice_is_counted_and_not_booked() -> None:
+    accounts = Accounts()
+    outcome = work(accounts, sessions_of(session(), session(), session()))
+    assert (outcome.booked, outcome.duplicates, outcome.transfers.num_rows) == (1, 2, 2)
+    assert sums(accounts, "anna")["duplicate_count"] == 2
+
+
+def test_a_repeat_of_an_earlier_slice_is_counted_and_not_booked() -> None:
+    accounts = Accounts()
+    work(accounts, sessions_of(session()))
+    before = sums(accounts, "anna")
+    outcome = work(accounts, sessions_of(session(), first_offset=1))
+    assert (outcome.booked, outcome.duplicates, outcome.transfers.num_rows) == (0, 1, 0)
+    assert sums(accounts, "anna") == {**before, "duplicate_count": 1}
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_repeat_is_a_repeat_whatever_else_has_become_of_it(together: bool) -> None:
+    accounts = Accounts()
+    events = [session(), session(energy_wh=-1), session(programme="nowhere"), session()]
+    if together:
+        outcomes = [work(accounts, sessions_of(*events))]
+    else:
+        outcomes = [work(accounts, sessions_of(one)) for one in events]
+    assert sum(outcome.duplicates for outcome in outcomes) == 3
+    assert [refused(outcome) for outcome in outcomes] == [[]] * len(outcomes)
+
+
+def test_an_event_that_was_refused_first_may_come_again_and_be_booked() -> None:
+    outcome = work(Accounts(), sessions_of(session(energy_wh=-1), session(), session()))
+    assert refused(outcome) == [(0, "energy_out_of_range")]
+    assert (outcome.booked, outcome.duplicates) == (1, 1)
+
+
+def test_equal_ids_of_different_sources_are_different_events() -> None:
+    outcome = work(Accounts(), sessions_of(session(), session(source="other")))
+    assert (outcome.booked, outcome.duplicates) == (2, 0)
+
+
+WRONG_RECORD = encode_one("freight_trip", trip())
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (None, "not_framed"),
+        (b"", "not_framed"),
+        (b"{}", "not_framed"),
+        (b"\0\0\0\0\x63rest", "unknown_schema"),
+        (WRONG_RECORD, "wrong_record"),
+        (event(session()).value[:-3], "undecodable"),  # type: ignore[index]
+    ],
+)
+def test_what_is_no_session_is_refused_beside_one_that_is(value: bytes | None, code: str) -> None:
+    outcome = work(Accounts(), part_of([Event(value), event(session())]))
+    assert refused(outcome) == [(0, code)]
+    assert outcome.booked == 1
+
+
+SESSION_REFUSALS = [
+    ("identity_invalid", {"source": "a:b"}),
+    ("identity_invalid", {"source": ""}),
+    ("identity_invalid", {"session_id": ""}),
+    ("identity_invalid", {"account_id": ""}),
+    ("revision_invalid", {"revision": -1}),
+    ("original_unknown", {"revision": 1}),
+    ("original_unknown", {"reversal_of": "S0"}),
+    ("energy_out_of_range", {"energy_wh": -1}),
+    ("ended_before_started", {"started_at": NOW_MS}),
+    ("too_long", {"started_at": NOW_MS - 33 * DAY_MS}),
+    ("ended_in_future", {"ended_at": NOW_MS + DAY_MS + 1}),
+    ("programme_unknown", {"programme": "nowhere"}),
+    ("activity_not_in_programme", {"programme": "cn-freight"}),
+    ("vehicle_class_unknown", {"vehicle_class": "ship"}),
+    ("factor_not_found", {"grid_region": "nowhere"}),
+]
+TRIP_REFUSALS = [
+    ("distance_out_of_range", {"distance_m": 0}),
+    ("cargo_out_of_range", {"cargo_kg": -1}),
+    ("energy_used_out_of_range", {"energy_used": -1}),
+    ("energy_carrier_unknown", {"energy_carrier": "coal"}),
+    ("ended_in_future", {"arrived_at": NOW_MS + DAY_MS + 1}),
+    ("original_unknown", {"reversal_of": "T0"}),
+    ("activity_not_in_programme", {"programme": "cn-charging"}),
+]
+
+
+@pytest.mark.parametrize(("code", "changes"), SESSION_REFUSALS)
+def test_a_session_is_refused_by_its_code_and_nothing_else_comes_of_it(
+    code: str, changes: dict[str, Any]
+) -> None:
+    outcome = work(Accounts(), sessions_of(session(**changes)))
+    assert [(bad.position, bad.code, bad.reason) for bad in outcome.refused] == [
+        (0, code, REFUSALS[code])
+    ]
+    assert nothing_came_of(outcome)
+
+
+@pytest.mark.parametrize(("code", "changes"), TRIP_REFUSALS)
+def test_a_trip_is_refused_by_its_code_and_nothing_else_comes_of_it(
+    code: str, changes: dict[str, Any]
+) -> None:
+    outcome = work(Accounts(), part_of([event(trip(**changes))], topic=TRIPS))
+    assert refused(outcome) == [(0, code)]
+    assert nothing_came_of(outcome)
+
+
+def nothing_came_of(outcome: Outcome) -> bool:
+    return (outcome.booked, outcome.duplicates, outcome.transfers.num_rows) == (0, 0, 0) and not (
+        len(outcome.change) or len(outcome.astray)
+    )
+
+
+def test_an_activity_may_end_up_to_a_day_after_its_record_was_written() -> None:
+    ends = session(started_at=NOW_MS, ended_at=NOW_MS + DAY_MS)
+    assert work(Accounts(), sessions_of(ends)).booked == 1
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_an_account_belongs_to_the_programme_of_its_first_booked_activity(together: bool) -> None:
+    accounts = Accounts()
+    events = [
+        session(energy_wh=-1, programme="us-fleet"),
+        session(session_id="S2"),
+        session(session_id="S3", programme="us-fleet", grid_region="US"),
+        session(session_id="S4"),
+    ]
+    if together:
+        codes = refused(work(accounts, sessions_of(*events)))
+    else:
+        codes = [
+            (position, bad.code)
+            for position, one in enumerate(events)
+            for bad in work(accounts, sessions_of(one)).refused
+        ]
+    assert codes == [(0, "energy_out_of_range"), (2, "account_in_other_programme")]
+    assert sums(accounts, "anna")["session_count"] == 2
+
+
+def test_a_record_in_the_wrong_partition_is_neither_booked_nor_refused_but_put_right() -> None:
+    by = rules(partitions=4)
+    home = partition_of(b"anna", 4)
+    away = (home + 1) % 4
+    outcome = work(Accounts(), part_of([event(session())], partition=away), by)
+    assert nothing_came_of(outcome) is False
+    assert (outcome.astray.tolist(), outcome.astray_accounts) == ([0], ["anna"])
+    assert (outcome.booked, outcome.duplicates, refused(outcome)) == (0, 0, [])
+    assert work(Accounts(), part_of([event(session())], partition=home), by).booked == 1
+
+
+def test_a_record_without_identity_is_refused_wherever_it_lies() -> None:
+    by = rules(partitions=4)
+    away = (partition_of(b"anna", 4) + 1) % 4
+    part = part_of([event(session(source=""))], partition=away)
+    assert refused(work(Accounts(), part, by)) == [(0, "identity_invalid")]
+
+
+@pytest.mark.parametrize("ended_after_record_ms", [-HOUR_MS, DAY_MS])
+def test_a_repeat_that_memory_has_forgotten_is_refused_and_never_booked_again(
+    ended_after_record_ms: int,
+) -> None:
+    accounts = Accounts()
+    first = session(ended_at=NOW_MS + ended_after_record_ms)
+    work(accounts, part_of([event(first)]))
+    later = NOW_MS + 40 * DAY_MS
+    fresh = session(session_id="S2", started_at=later - HOUR_MS, ended_at=later)
+    work(accounts, part_of([event(fresh, later)]))
+    again = work(accounts, part_of([event(first, later)]))
+    assert refused(again) == [(0, "late_beyond_memory")]
+
+
+def test_a_late_event_of_an_account_that_has_forgotten_nothing_is_booked() -> None:
+    accounts = Accounts()
+    later = NOW_MS + 40 * DAY_MS
+    assert work(accounts, part_of([event(session(), later)])).booked == 1
+
+
+def test_a_slice_of_broken_records_only_is_refused_whole() -> None:
+    outcome = work(Accounts(), part_of([Event(b"broken"), Event(None), Event(b"\0")]))
+    assert refused(outcome) == [(0, "not_framed"), (1, "not_framed"), (2, "not_framed")]
+    assert nothing_came_of(outcome)
+
+
+def test_no_records_lead_to_nothing() -> None:
+    outcome = work(Accounts(), part_of([]))
+    assert nothing_came_of(outcome)
+    assert outcome.refused == []
+
+
+def test_refusals_come_in_order_of_position_whoever_refused() -> None:
+    events = [event(session(energy_wh=-1)), Event(b"broken"), event(session(source=""))]
+    outcome = work(Accounts(), part_of(events))
+    assert refused(outcome) == [
+        (0, "energy_out_of_range"),
+        (1, "not_framed"),
+        (2, "identity_invalid"),
+    ]
+
+
+def test_the_step_changes_no_account_before_its_change_is_applied() -> None:
+    accounts = Accounts()
+    work(accounts, sessions_of(session()))
+    before = held(accounts, ["anna", "carl"])
+    step(sessions_of(session(session_id="S2"), session(account_id="carl")), accounts, rules())
+    assert held(accounts, ["anna", "carl"]) == before

@@ -86,8 +86,9 @@ def read_inputs(
 
     Raises:
         click.UsageError: Files lack a mapping, a mapping lacks files, or a kind has two mappings.
-        Failure: A mapping cannot be read.
+        Failure: A mapping cannot be read, or a file not with its mapping.
     """
+    from producers.files import UnreadableFileError, check_file
     from producers.mapping import load_mapping
     from producers.tables import MappingError
 
@@ -109,6 +110,12 @@ def read_inputs(
     for kind, paths in files.items():
         if paths and kind not in by_kind:
             raise click.UsageError(f"--{kind} needs a --mapping that makes {kind} records")
+    for kind, mapping in by_kind.items():
+        for path in files[kind]:
+            try:
+                check_file(path, mapping)
+            except (UnreadableFileError, MappingError) as error:
+                raise Failure(str(error)) from error
     return tuple(Inputs(files[kind], mapping) for kind, mapping in by_kind.items())
 
 

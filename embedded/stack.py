@@ -199,8 +199,7 @@ class Stack:
 
     def read(self) -> Reading:
         """Look at the stack now."""
-        with _explained(), self._blaming_the_broker():
-            worker, sink = self._background.run(self._standings())
+        worker, sink = self._ask(self._standings())
         rows = {
             sample.labels["table"]: int(sample.value)
             for metric in self.metrics.rows.collect()
@@ -256,9 +255,8 @@ class Stack:
             self.check()
             reading = self.read()
             on_tick(reading)
-            with _explained(), self._blaming_the_broker():
-                if self._background.run(is_level()):
-                    return
+            if self._ask(is_level()):
+                return
             if reading != before:
                 moved_at, before = time.monotonic(), reading
             elif time.monotonic() - moved_at > STALL_S_MAX:
@@ -271,7 +269,7 @@ class Stack:
 
     def verify(self) -> Verdict:
         """Compare source, ledger and balances; a settled stack agrees."""
-        worked = self._background.run(self._monitor.committed(GROUP, ACTIVITY_TOPICS))
+        worked = self._ask(self._monitor.committed(GROUP, ACTIVITY_TOPICS))
         return verify(
             self.store.reader,
             {(place.topic, place.partition): offset for place, offset in worked.items()},
@@ -289,6 +287,17 @@ class Stack:
             await self._monitor.standing(GROUP, ACTIVITY_TOPICS),
             await self._monitor.standing(self._sink_settings.sink_group, ROUTES.keys()),
         )
+
+    def _ask(self, work: Coroutine[Any, Any, T]) -> T:
+        """Ask the broker something; that it has ended is seen at once, not when clients give up."""
+        future = self._background.start(work)
+        try:
+            with _explained(), self._blaming_the_broker():
+                while not wait([future], TICK_S).done:
+                    self.broker.check()
+                return future.result()
+        finally:
+            future.cancel()
 
     @contextmanager
     def _blaming_the_broker(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ begins on and its bytes. What stops a file:
 import gzip
 import zlib
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -75,6 +75,12 @@ def _open(
     opened.enter_context(text)
     blocks = csv_blocks if is_csv else json_blocks
     return file, blocks(text, mapping, file=str(path), rows_max=rows_max)
+
+
+def check_file(path: Path, mapping: FileMapping) -> None:
+    """Read the first row of a file, to raise at once what `read_file` would raise there."""
+    with closing(read_file(path, mapping, rows_max=1)) as blocks:
+        next(blocks, None)
 
 
 def read_file(

@@ -70,7 +70,7 @@ def check_columns(mapping: FileMapping, found: Sequence[str], *, file: str) -> N
             if name in found:
                 raise MappingError(f"{where}: {file} has several columns {name!r}")
             near = get_close_matches(name, found, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(found)}"
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(found) or 'none'}"
             raise MappingError(f"{where}: {file} has no column {name!r}; {hint}")
 
 

@@ -3,8 +3,8 @@
 Its life has an order that must not change:
 
 1. *open*: `init_transactions` fences the former owner and returns once that one's last
-   transaction is settled; then the group's committed offsets are read; then the accounts are
-   restored from `account-balances`, read_committed, up to its end.
+   transaction is settled, which is then checked; then the group's committed offsets are read; then
+   the accounts are restored from `account-balances`, read_committed, up to its end.
 2. *work*: drop records below the next offset (slices buffered before a rebalance come again);
    step; one transaction; only then change the accounts in memory and advance the next offset.
 3. *close*, when the partition is revoked. Any failure ends the process; the next owner opens
@@ -21,7 +21,8 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.structs import TopicPartition
+from aiokafka.errors import GroupLoadInProgressError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.batches import BATCH_BYTES_MAX
 from schemas.catalogue import ACTIVITY_TOPICS
@@ -36,6 +37,9 @@ from streams.step import Outcome, Rules, step
 log = logging.getLogger("carbonflow.book")
 
 CLOSE_WAIT_S_MAX = 5
+SETTLE_WAIT_S_MAX = 10
+ANSWER_WAIT_S_MAX = 30
+RETRY_S = 0.1
 
 
 class OffsetsLost(RuntimeError):
@@ -44,6 +48,14 @@ class OffsetsLost(RuntimeError):
 
 class UnreadableBalance(RuntimeError):
     """A balance of our own cannot be decoded: the changelog is damaged or from the future."""
+
+
+class TransactionHanging(RuntimeError):
+    """A transaction on our balances never ends: what lies behind it can be neither read nor known.
+
+    Kafka can leave one behind when a node dies at once after a commit; an operator ends it with
+    `kafka-transactions.sh find-hanging` and `abort`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +100,15 @@ class Book:
             linger_ms=0,
             compression_type="snappy",
         )
-        await producer.start()
-        committed = await _committed(settings, partition)
-        accounts = await _restore(settings, partition)
-        if len(accounts) and not any(offset >= 0 for offset in committed.values()):
-            raise OffsetsLost(
-                f"partition {partition} has {len(accounts)} accounts, but group "
-                f"{settings.group_id} has no committed offsets: restore them before going on"
-            )
+        try:
+            await producer.start()
+            await _settled(settings, partition)
+            committed = await _committed(settings, partition)
+            accounts = await _restore(settings, partition)
+            _check_offsets(settings, partition, committed, accounts)
+        except BaseException:
+            await producer.stop()
+            raise
         next_offset = {topic: max(offset, 0) for topic, offset in committed.items()}
         log.info(
             "book %d open: %d accounts restored in %.2f s, next offsets %s",
@@ -141,17 +154,72 @@ class Book:
             await asyncio.wait_for(self._producer.stop(), CLOSE_WAIT_S_MAX)
 
 
-async def _committed(settings: WorkerSettings, partition: int) -> dict[str, int]:
-    admin = AIOKafkaAdminClient(**settings.client_options())
-    await admin.start()
+async def _settled(settings: WorkerSettings, partition: int) -> None:
+    """Wait until everything written to the balances is committed or aborted.
+
+    Only books of this partition write there, and the last of them has been fenced.
+    """
+    place = TopicPartition(settings.topic("account-balances"), partition)
+    deadline = time.monotonic() + SETTLE_WAIT_S_MAX
+    written = await _end(settings, place, isolation="read_uncommitted")
+    while (stable := await _end(settings, place, isolation="read_committed")) < written:
+        if time.monotonic() > deadline:
+            raise TransactionHanging(
+                f"a transaction on {place.topic} {partition} does not end: {written} offsets are "
+                f"written, and after {SETTLE_WAIT_S_MAX} s only {stable} can be read"
+            )
+        await asyncio.sleep(RETRY_S)
+
+
+async def _end(settings: WorkerSettings, place: TopicPartition, *, isolation: str) -> int:
+    consumer = AIOKafkaConsumer(
+        **settings.client_options(), group_id=None, isolation_level=isolation
+    )
+    await consumer.start()
     try:
+        return int((await consumer.end_offsets([place]))[place])
+    finally:
+        await consumer.stop()
+
+
+async def _committed(settings: WorkerSettings, partition: int) -> dict[str, int]:
+    """Return the group's next offsets, -1 where it has none; wait for a coordinator to say so."""
+    deadline = time.monotonic() + ANSWER_WAIT_S_MAX
+    while True:
+        try:
+            return await _committed_now(settings, partition)
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > deadline:
+                raise
+            log.info("waiting for the offsets of book %d: %r", partition, error)
+        await asyncio.sleep(RETRY_S)
+
+
+async def _committed_now(settings: WorkerSettings, partition: int) -> dict[str, int]:
+    admin = AIOKafkaAdminClient(**settings.client_options())
+    try:
+        await admin.start()
         sources = {t: TopicPartition(settings.topic(t), partition) for t in ACTIVITY_TOPICS}
-        committed: Mapping[TopicPartition, object] = await admin.list_consumer_group_offsets(
+        committed: Mapping[TopicPartition, OffsetAndMetadata]
+        committed = await admin.list_consumer_group_offsets(
             settings.group_id, partitions=list(sources.values())
         )
     finally:
         await admin.close()
-    return {topic: getattr(committed.get(tp), "offset", -1) for topic, tp in sources.items()}
+    if missing := set(sources.values()) - set(committed):
+        # A coordinator that is still loading says so in a field that aiokafka does not look at.
+        raise GroupLoadInProgressError(f"no answer about {sorted(missing)}")
+    return {topic: int(committed[place].offset) for topic, place in sources.items()}
+
+
+def _check_offsets(
+    settings: WorkerSettings, partition: int, committed: Mapping[str, int], accounts: Accounts
+) -> None:
+    if len(accounts) and not any(offset >= 0 for offset in committed.values()):
+        raise OffsetsLost(
+            f"partition {partition} has {len(accounts)} accounts, but group "
+            f"{settings.group_id} has no committed offsets: restore them before going on"
+        )
 
 
 async def _restore(settings: WorkerSettings, partition: int) -> Accounts:

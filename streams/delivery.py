@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.batches import column_batches
@@ -33,6 +34,7 @@ async def deliver(
     """Commit the outcome of a slice and the offset after it in one transaction.
 
     Raises:
+        ProducerFenced: Another owner has taken over; nothing became visible.
         KafkaError: Nothing became visible; the caller must not go on with this producer.
     """
     name = settings.topic
@@ -52,27 +54,39 @@ async def deliver(
         transactional=True,
     )
     columns = [(name("transfers"), list(transfers)), (name("account-balances"), list(balances))]
-    await producer.begin_transaction()
-    sent = [
-        await producer.send_batch(batch, topic, partition=part.partition)
-        for topic, batches in columns
-        for batch in batches
-    ]
-    refusals = _refusals(part, outcome)
-    sent += await _send(producer, name("refusals"), part.partition, refusals)
-    for partition, messages in _astray(part, outcome, partitions).items():
-        sent += await _send(producer, name(part.topic), partition, messages)
     source = TopicPartition(name(part.topic), part.partition)
     offset = OffsetAndMetadata(part.next_offset, "")
-    await producer.send_offsets_to_transaction({source: offset}, group_id)
-    await producer.commit_transaction()
-    await asyncio.gather(*sent)
+    sent: list[asyncio.Future[Any]] = []
+    await producer.begin_transaction()
+    try:
+        for topic, batches in columns:
+            for batch in batches:
+                future = await producer.send_batch(batch, topic, partition=part.partition)
+                sent.append(future)
+        refusals = _refusals(part, outcome)
+        await _send(producer, name("refusals"), part.partition, refusals, sent)
+        for partition, messages in _astray(part, outcome, partitions).items():
+            await _send(producer, name(part.topic), partition, messages, sent)
+        await producer.send_offsets_to_transaction({source: offset}, group_id)
+        # The producer would commit a transaction without the batches that the broker refused.
+        await asyncio.gather(*sent)
+        await producer.commit_transaction()
+    except Exception as error:
+        # Once fenced, aiokafka may only say that there is no transaction.
+        failures = {future.exception() for future in sent if future.done()}
+        for failure in failures:
+            if isinstance(failure, ProducerFenced):
+                raise failure from error
+        raise
 
 
 async def _send(
-    producer: AIOKafkaProducer, topic: str, partition: int, messages: Iterable[Message]
-) -> list[asyncio.Future[Any]]:
-    sent: list[asyncio.Future[Any]] = []
+    producer: AIOKafkaProducer,
+    topic: str,
+    partition: int,
+    messages: Iterable[Message],
+    sent: list[asyncio.Future[Any]],
+) -> None:
     batch = producer.create_batch()
     for key, value, timestamp, headers in messages:
         fits = batch.append(key=key, value=value, timestamp=timestamp, headers=headers)
@@ -85,7 +99,6 @@ async def _send(
     if batch.record_count():
         batch.close()
         sent.append(await producer.send_batch(batch, topic, partition=partition))
-    return sent
 
 
 def _refusals(part: Slice, outcome: Outcome) -> Iterable[Message]:

@@ -132,8 +132,19 @@ def _add_agent(
         acks=False,
     )
 
+    # Slices of one partition are worked one after another, whatever their topic; while the
+    # broker commits one, the next of another partition is stepped.
+    underway: dict[int, asyncio.Task[None]] = {}
+    revocations = 0
+
     async def close_books(_app: faust.App, revoked: set[TP], **_kwargs: Any) -> None:
-        for partition in {tp.partition for tp in revoked} & set(books):
+        nonlocal revocations
+        revocations += 1
+        partitions = {tp.partition for tp in revoked}
+        # The group waits for this. A book opened any later would fence the next owner.
+        if waiting := [underway[partition] for partition in partitions & set(underway)]:
+            await asyncio.wait(waiting)
+        for partition in partitions & set(books):
             try:
                 await books.pop(partition).close()
             except (KafkaError, TimeoutError) as error:
@@ -142,9 +153,10 @@ def _add_agent(
     app.on_partitions_revoked.connect(close_books)  # type: ignore[arg-type]
 
     @stop_process_on_failure()
-    async def work_slice(part: Slice, tp: TP) -> None:
-        if tp not in app.consumer.assignment():
-            log.info("slice of %s dropped: no longer assigned", tp)
+    async def work_slice(part: Slice, tp: TP, taken_after: int) -> None:
+        # What was taken before a revocation is fetched again, and maybe others worked it already.
+        if taken_after != revocations or tp not in app.consumer.assignment():
+            log.info("slice of %s dropped: its partition was revoked", tp)
             return
         if part.partition not in books:
             books[part.partition] = await Book.open(settings, part.partition, breaker)
@@ -164,16 +176,14 @@ def _add_agent(
     async def work(stream: Any) -> None:
         async with stop_process_on_failure(), rules:
             follower = asyncio.create_task(_follow(rules))
-            # Slices of one partition are worked one after another, whatever their topic; while the
-            # broker commits one, the next of another partition is stepped.
-            underway: dict[int, asyncio.Task[None]] = {}
             try:
                 async for event in stream.events():
                     part: Slice = event.value
+                    taken_after = revocations
                     if part.partition in underway:
                         await underway[part.partition]
                     underway[part.partition] = asyncio.create_task(
-                        work_slice(part, event.message.tp)
+                        work_slice(part, event.message.tp, taken_after)
                     )
             finally:
                 follower.cancel()

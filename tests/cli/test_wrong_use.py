@@ -36,9 +36,11 @@ def call(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str
 
 @pytest.fixture
 def sessions(tmp_path: Path) -> str:
-    """A file that exists."""
+    """A file of ACN-Data without a session."""
     path = tmp_path / "sessions.csv"
-    path.write_text("a,b\n")
+    path.write_text(
+        "Session,ChargingStartDateTime,ChargingEndDateTime,Energy,ChargingStation,UserID\n"
+    )
     return str(path)
 
 

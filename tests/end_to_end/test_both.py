@@ -13,7 +13,7 @@ from tests.end_to_end.agreement import balances_of, booked_of
 from tests.end_to_end.command import BOTH, HOURLY_SPEC, SESSIONS, TRIPS, asked, call, refused
 from tests.end_to_end.expected import Expected
 from tests.end_to_end.held import Held, held
-from tests.end_to_end.under_way import Seen, UnderWay, await_end
+from tests.end_to_end.under_way import Seen, UnderWay, still_running
 
 ROWS = 30_114 + 3_300
 FILE_ROWS = 400
@@ -78,12 +78,11 @@ def assert_same(found: Held, clean: Held) -> None:
 
 def kill(run: UnderWay) -> None:
     """Kill a run with -9, and fail if a child of it lives on."""
-    children = list(run.children().values())
-    assert len(children) == 2
-    run.process.kill()
-    run.process.wait()
+    children = run.children()
+    assert set(children) == {"broker", "worker"}
+    run.kill()
     # The broker saves before it ends.
-    assert await_end(children, s_max=30) == []
+    assert still_running(children.values(), s_max=30) == []
 
 
 def assert_resumes(words: tuple[str, ...], data_dir: Path, clean: Ran) -> dict[str, Any]:
@@ -151,7 +150,9 @@ def test_killed_while_working_the_same_command_completes_it(
     assert seen.worked < RECORDS
     summary = assert_resumes(in_pieces, data_dir, clean)
     ledger = summary["ledger"]
-    assert ledger["activities"] + ledger["duplicates"] + ledger["refused"] == 2 * ROWS
+    # Of the first load at most the refusals of its last block can be missing.
+    loaded = ledger["activities"] + ledger["duplicates"] + ledger["refused"] - ROWS
+    assert RECORDS <= loaded <= ROWS
     assert 0 < summary["transfers"] < ledger["transfers"]
     assert refused(summary) >= refused(clean.first)
 
@@ -161,7 +162,7 @@ def test_a_killed_worker_is_started_again_and_the_run_ends_well(
 ) -> None:
     run = UnderWay.start(*in_pieces, data_dir=data_dir, **SMALL)
     seen = run.until(lambda seen: seen.worked > 0)
-    run.children()["worker"].kill()
+    run.kill_child("worker")
     assert seen.worked < RECORDS
     status, summary, warned = run.ended()
     assert status == 0, warned
@@ -177,11 +178,11 @@ def test_a_killed_broker_ends_the_run_and_the_same_command_completes_it(
     run = UnderWay.start(*in_pieces, data_dir=data_dir, **SMALL)
     run.until(lambda seen: seen.worked > 0)
     children = run.children()
-    children["broker"].kill()
+    run.kill_child("broker")
     # Nothing waits for a broker that will not come back.
     status, summary, warned = run.ended(s_max=15.0)
     assert (status, summary) == (1, {})
     assert warned.splitlines()[-1].startswith("carbonflow: the broker ended with status -9: ")
     assert "Traceback" not in warned
-    assert await_end(list(children.values()), s_max=0) == []
+    assert still_running(children.values(), s_max=0) == []
     assert_resumes(in_pieces, data_dir, clean)

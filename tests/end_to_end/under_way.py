@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from embedded.monitor import Monitor
 from embedded.stack import GROUP
@@ -50,15 +51,16 @@ class UnderWay:
         """Return the first look at which a moment is reached."""
         return asyncio.run(self._until(is_reached))
 
-    def children(self) -> dict[str, psutil.Process]:
-        """Return its processes by what they are: broker and worker."""
-        found: dict[str, psutil.Process] = {}
-        for child in psutil.Process(self.process.pid).children():
-            words = child.cmdline()
-            if "worker" in words:
-                found["worker"] = child
-            elif "--kafka-port" in words:
-                found["broker"] = child
+    def children(self) -> dict[str, int]:
+        """Return the process ids of its broker and its worker, as far as they are there."""
+        found: dict[str, int] = {}
+        for listed in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
+            for pid in map(int, listed.read_text().split()):
+                words = _command(pid)
+                if "worker" in words:
+                    found["worker"] = pid
+                elif "--kafka-port" in words:
+                    found["broker"] = pid
         return found
 
     def ended(self, *, s_max: float = RUN_S_MAX) -> tuple[int, dict[str, Any], str]:
@@ -67,12 +69,21 @@ class UnderWay:
         text = self.said.read_text()
         return status, json.loads(text) if text else {}, self.warned.read_text()
 
+    def kill(self) -> None:
+        """Kill it with -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def kill_child(self, name: str) -> None:
+        """Kill its broker or its worker with -9."""
+        os.kill(self.children()[name], signal.SIGKILL)
+
     async def _until(self, is_reached: Callable[[Seen], bool]) -> Seen:
         deadline = time.monotonic() + RUN_S_MAX
         # The worker comes last: with it there, broker and topics are.
         while not {"broker", "worker"} <= self.children().keys():
             await self._pause(deadline)
-        words = self.children()["broker"].cmdline()
+        words = _command(self.children()["broker"])
         port = words[words.index("--kafka-port") + 1]
         async with Monitor(f"127.0.0.1:{port}") as monitor:
             while True:
@@ -89,21 +100,30 @@ class UnderWay:
         await asyncio.sleep(_POLL_S)
 
 
-def await_end(processes: list[psutil.Process], *, s_max: float) -> list[psutil.Process]:
-    """Wait until processes have ended, and return those that have not.
+def still_running(pids: Iterable[int], *, s_max: float) -> list[int]:
+    """Give processes so long to end, and return those that have not.
 
     A zombie has ended: it waits for a parent that the container may not have.
     """
     deadline = time.monotonic() + s_max
-    while alive := [one for one in processes if _is_alive(one)]:
+    pause = threading.Event()
+    while alive := [pid for pid in pids if _is_running(pid)]:
         if time.monotonic() > deadline:
             break
-        psutil.wait_procs(alive, timeout=_POLL_S)
+        pause.wait(_POLL_S)
     return alive
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def _command(pid: int) -> list[str]:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
         return False
+    return status.rpartition(")")[2].split()[0] not in "ZX"

@@ -39,7 +39,7 @@ SESSION_S: Final = 3
 POLL_S: Final = 0.05
 EVENTS_MAX: Final = 60_000
 PORTION: Final = 100
-FLOW_S: Final = 0.05
+FLOW_S: Final = 0.15
 WRITTEN: Final = ("transfers", "account-balances", "refusals")
 
 Isolation = Literal["read_committed", "read_uncommitted"]

@@ -221,10 +221,9 @@ class Worker:
         finally:
             self._producer.fault = Fault.NONE
 
-    @property
-    def has_work(self) -> bool:
-        """Return whether slices wait in the buffer."""
-        return bool(self._buffer)
+    def __len__(self) -> int:
+        """Return the number of slices in the buffer."""
+        return len(self._buffer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,9 +287,11 @@ class Partition:
         for action in plan:
             await self._act(action)
         for topic, events in self.log.sources.items():
-            while self.log.committed[topic] < len(events):
+            slices_max = len(self._owner) + len(events)
+            for _ in range(slices_max):
                 self._owner.fetch(topic, 7)
                 await self._work(Fault.NONE)
+            assert self.log.committed[topic] == len(events), "the owner does not get on"
         await self._wake()
 
     async def _act(self, action: Action) -> None:
@@ -323,7 +324,7 @@ class Partition:
         for sleeper in self._sleepers:
             before = (list(self.log.written), dict(self.log.committed))
             try:
-                while sleeper.has_work:
+                while len(sleeper):
                     assert await sleeper.work(self._rules) is None, "a fenced owner has booked"
             except ProducerFenced:
                 self.fenced += 1

@@ -175,19 +175,16 @@ def seeded(seed: int) -> Partition:
     plan: list[Action] = []
     for _ in range(60):
         plan += [Fetch(chance.choice(TOPICS), chance.randint(1, 12)) for _ in range(2)]
-        plan.append(
-            chance.choice(
-                [
-                    Work(),
-                    Work(),
-                    Work(chance.choice(list(Fault))),
-                    Rewind(chance.choice(TOPICS), chance.randint(1, 20)),
-                    Sleep(),
-                    Wake(),
-                    Compact(),
-                ]
-            )
-        )
+        choices: list[Action] = [
+            Work(),
+            Work(),
+            Work(chance.choice(list(Fault))),
+            Rewind(chance.choice(TOPICS), chance.randint(1, 20)),
+            Sleep(),
+            Wake(),
+            Compact(),
+        ]
+        plan.append(chance.choice(choices))
     partition = Partition(sources, rules())
     partition.play(plan)
     return partition

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from schemas.pacing import pace
+
 _PEEK_S = 0.5
 
 
@@ -50,6 +52,7 @@ class Monitor:
         await self._admin.start()
         await self._ends.start()
         await self._peek.start()
+        pace(self._peek)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -60,11 +63,11 @@ class Monitor:
     async def ends(self, topics: Collection[str]) -> dict[TopicPartition, int]:
         """Return the end of what is written on each partition of those topics that exist."""
         # Asking for all topics, because asking for one that does not exist would create it.
-        existing = set(topics) & await self._ends.topics()
         partitions = [
-            TopicPartition(topic, number)
-            for topic in sorted(existing)
-            for number in sorted(self._ends.partitions_for_topic(topic) or ())
+            TopicPartition(topic["topic"], partition["partition"])
+            for topic in await self._admin.describe_topics()
+            if topic["topic"] in topics
+            for partition in topic["partitions"]
         ]
         if not partitions:
             return {}

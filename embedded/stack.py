@@ -280,12 +280,12 @@ class Stack:
         return await self._monitor.is_level(GROUP, ACTIVITY_TOPICS) and await self._sink_level()
 
     async def _sink_level(self) -> bool:
-        return await self._monitor.is_level(self._sink_settings.sink_group, ROUTES.keys())
+        return await self._monitor.is_level(self._sink_settings.group_id, ROUTES.keys())
 
     async def _standings(self) -> tuple[Standing, Standing]:
         return (
             await self._monitor.standing(GROUP, ACTIVITY_TOPICS),
-            await self._monitor.standing(self._sink_settings.sink_group, ROUTES.keys()),
+            await self._monitor.standing(self._sink_settings.group_id, ROUTES.keys()),
         )
 
     def _ask(self, work: Coroutine[Any, Any, T]) -> T:

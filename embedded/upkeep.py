@@ -55,8 +55,8 @@ async def rewind_sink(settings: SinkSettings, ends: Mapping[TopicPartition, int]
     if not starts:
         return
     async with AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap,
-        group_id=settings.sink_group,
+        **settings.client_options(),
+        group_id=settings.group_id,
         enable_auto_commit=False,
     ) as consumer:
         consumer.assign(list(starts))

@@ -26,6 +26,8 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError
 
+from schemas.pacing import pace
+from schemas.settings import BrokerSettings
 from sinks.connect import Client
 from sinks.metrics import SinkMetrics
 from sinks.writer import ROUTES, Writer, Written
@@ -41,14 +43,12 @@ class SinkError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SinkSettings:
+class SinkSettings(BrokerSettings):
     """Settings of the sink, read from `CARBONFLOW_<FIELD>`.
 
     Attributes:
-        bootstrap: Kafka brokers, `host:port,...`.
-        prefix: What all topic names begin with.
         database: Database of the tables.
-        sink_group: Consumer group.
+        sink_group: Consumer group, without the prefix.
         sink_instance_id: Name of this member of the group, kept over restarts; empty for none.
         sink_rows_max: Records collected before they are inserted.
         sink_wait_ms_max: How long the first collected record waits for more.
@@ -56,8 +56,6 @@ class SinkSettings:
         sink_session_ms: After how long without a sign of life the group gives a member up.
     """
 
-    bootstrap: str = "127.0.0.1:9092"
-    prefix: str = ""
     database: str = "carbonflow"
     sink_group: str = "carbonflow-sink"
     sink_instance_id: str = ""
@@ -65,6 +63,11 @@ class SinkSettings:
     sink_wait_ms_max: int = 500
     sink_topics_wait_ms_max: int = 60_000
     sink_session_ms: int = 10_000
+
+    @property
+    def group_id(self) -> str:
+        """The consumer group with the deployment's prefix."""
+        return self.prefix + self.sink_group
 
 
 async def run_sink(
@@ -85,8 +88,8 @@ async def run_sink(
     # Records fetched while the last ones are inserted wait in the consumer; it does no I/O of its
     # own on this thread.
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap,
-        group_id=settings.sink_group,
+        **settings.client_options(),
+        group_id=settings.group_id,
         group_instance_id=settings.sink_instance_id or None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -97,6 +100,7 @@ async def run_sink(
         rebalance_timeout_ms=max(60_000, settings.sink_session_ms),
     )
     await consumer.start()
+    pace(consumer)
     try:
         names = {settings.prefix + topic: topic for topic in ROUTES}
         await _await_topics(consumer, names, settings.sink_topics_wait_ms_max)

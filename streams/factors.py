@@ -16,6 +16,7 @@ from aiokafka.structs import TopicPartition
 
 from carbon.factors import Factor, FactorTable
 from carbon.programmes import Programme
+from schemas.pacing import pace
 from schemas.singles import decode_one
 from streams.settings import WorkerSettings
 from streams.step import Rules
@@ -55,6 +56,7 @@ class LiveRules:
             enable_auto_commit=False,
         )
         await consumer.start()
+        pace(consumer)
         name = self._settings.topic("emission-factors")
         # One partition keeps the order of publication, which decides between overlapping factors.
         source = TopicPartition(name, 0)

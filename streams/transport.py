@@ -19,6 +19,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from yarl import URL
 
+from schemas.pacing import pace
 from streams.slice import Slice
 
 CREATE_TIME = 0
@@ -39,6 +40,7 @@ class SliceThread(driver.AIOKafkaConsumerThread):
         Wrapping each in a ConsumerRecord would cost more than parsing it did. What arrives while
         this waits still comes wrapped; a slice reads either alike.
         """
+        pace(consumer)
         topics = cast(SliceTransport, self.transport).activity_topics
         for tp, fetched in consumer._fetcher._records.items():
             unpacked = getattr(fetched, "_partition_records", None)

@@ -74,18 +74,14 @@ def programme(grid: str = "hourly_else_annual") -> Programme:
 
 
 def factor(kind: str, region: str, subject: str, unit: str, value_mg: int, **other: Any) -> Factor:
-    told = {
+    told: dict[str, Any] = {
         "factor_id": f"{kind}:{region}:{subject}:{other.get('valid_from', T0_MS)}",
         "boundary": "ttw",
         "gas": "co2",
         "valid_from": T0_MS,
         "valid_to": T1_MS,
         "release": "test",
-        "publisher": "p",
-        "publication": "q",
-        "url": "u",
-        "licence": "l",
-        "evidence": "user",
+        **dict.fromkeys(("publisher", "publication", "url", "licence", "evidence"), "user"),
     }
     named = {"kind": kind, "region": region, "subject": subject, "unit": unit}
     return Factor(**{**told, **named, "value_mg": value_mg, **other})

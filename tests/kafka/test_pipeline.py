@@ -212,7 +212,7 @@ def test_what_a_sink_stores_verifies(play: Callable[[Scenario], None], tmp_path:
 
             async def stored() -> bool:
                 ends = await made.ends(ROUTES, "read_uncommitted")
-                return await made.committed(settings.sink_group, ROUTES) == {
+                return await made.committed(settings.group_id, ROUTES) == {
                     place: end for place, end in ends.items() if end
                 }
 

@@ -103,7 +103,7 @@ async def committed(bench: Bench, topic: str, partition: int = 0) -> int | None:
     """Return what the sink's group has committed."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bench.settings.bootstrap,
-        group_id=bench.settings.sink_group,
+        group_id=bench.settings.group_id,
         enable_auto_commit=False,
     )
     await consumer.start()

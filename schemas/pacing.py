@@ -8,6 +8,7 @@ nothing and took less than PACE_S is therefore followed by a rest. Apache Kafka 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
@@ -27,7 +28,10 @@ def pace(consumer: AIOKafkaConsumer) -> None:
         began = loop.time()
         brought: bool = await fetch(*args)
         if not brought and loop.time() - began < PACE_S:
-            await asyncio.sleep(PACE_S)
+            # The fetcher cancels its fetches when it closes and takes it for granted that they end
+            # without a word, as its own do.
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(PACE_S)
         return brought
 
     fetcher._proc_fetch_request = paced

@@ -20,7 +20,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     "row_bad_value": "A value of the row cannot be read as its field.",
     "row_unmapped": "The row does not fit the mapping.",
     # The record contradicts itself or leaves the accepted range.
-    "identity_invalid": "source, id or account is empty, or source contains a colon.",
+    "identity_invalid": "source, id or account is empty or has a zero byte, or source has a colon.",
     "energy_out_of_range": "energy_wh is negative or above 10 MWh.",
     "ended_before_started": "It ends before it starts.",
     "too_long": "It lasts longer than 31 days.",

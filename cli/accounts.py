@@ -13,7 +13,7 @@ from cli.printing import print_json, print_table
 _PAGE_ROWS = 500
 
 
-@click.command(epilog="\b\nExample:\n  carbonflow balance acn-000000022 --json")
+@click.command(epilog="\b\nExample:\n  carbonflow balance acn-000005015 --json")
 @click.argument("account")
 @origin_options
 def balance(account: str, origin: Origin, as_json: bool) -> None:
@@ -41,8 +41,8 @@ def balance(account: str, origin: Origin, as_json: bool) -> None:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  carbonflow statement acn-000000022\n"
-    "  carbonflow statement acn-000000022 --from 2021-01-01T00:00:00Z --limit 20"
+    epilog="\b\nExamples:\n  carbonflow statement acn-000005015\n"
+    "  carbonflow statement acn-000005015 --from 2021-01-01T00:00:00Z --limit 20"
 )
 @click.argument("account")
 @click.option("--from", "from_", metavar="TIME", help="Earliest, inclusive (RFC 3339).")

@@ -14,7 +14,7 @@ EPILOG = """\b
 Examples:
   carbonflow demo
   carbonflow run --charging sessions.csv --mapping my-chargers.toml
-  carbonflow balance acn-000000022
+  carbonflow balance acn-000005015
   carbonflow up
 """
 

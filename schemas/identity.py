@@ -19,7 +19,7 @@ def event_hash(source: str, identity: str, revision: int) -> int:
     """Return the hash of one event.
 
     >>> event_hash("acn", "session-1", 0)
-    7251106112438746198
+    7763455420604292702
     """
     hashed = xxhash.xxh64_intdigest(f"{source}\0{identity}\0{revision}".encode())
     return hashed - (hashed >> 63 << 64)

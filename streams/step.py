@@ -129,6 +129,8 @@ def _identity_refusals(activities: Activities) -> Int64Array:
     empty = np.zeros(len(activities), dtype=np.bool_)
     for column in (activities.source, activities.activity_id, activities.account):
         empty |= pc.equal(column, "").to_numpy(zero_copy_only=False)
+        # The hash of an event separates its parts by zero bytes.
+        empty |= pc.match_substring(column, "\0").to_numpy(zero_copy_only=False)
     revision = activities.revision.to_numpy()
     _refuse(refusal, colon | empty, "identity_invalid")
     _refuse(refusal, revision < 0, "revision_invalid")

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import faust
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaError
 from faust.types import TP
 from prometheus_client import CollectorRegistry, start_http_server
 from yarl import URL
@@ -28,21 +26,21 @@ from yarl import URL
 from carbon.programmes import Programme
 from producers.programmes.load import load_programmes
 from schemas.catalogue import ACTIVITY_TOPICS
-from streams.book import Book
-from streams.breaker import Breaker
 from streams.factors import LiveRules
-from streams.garbage import Garbage
 from streams.metrics import WorkerMetrics
+from streams.owned import Owned
 from streams.settings import WorkerSettings
-from streams.slice import Slice
+from streams.stop import EXIT_FAILED, stop_process_on_failure
 from streams.transport import SliceTransport
 
 log = logging.getLogger("carbonflow.worker")
 
-EXIT_FAILED: Final = 1
-EXIT_FENCED: Final = 3
 NEEDED_TOPICS: Final = (*ACTIVITY_TOPICS, "transfers", "account-balances", "refusals")
 POLL_S: Final = 0.2
+
+
+class NotJoined(RuntimeError):
+    """The consumer group did not take this worker in, or the broker refused its settings."""
 
 
 class TopicsMissing(RuntimeError):
@@ -57,12 +55,12 @@ def run_worker(settings: WorkerSettings) -> int:
         ProgrammeError: A programme file is not one.
     """
     logging.basicConfig(
-        level=settings.log_level,
+        level=logging.WARNING,
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         force=True,
     )
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    logging.getLogger("carbonflow").setLevel(settings.log_level)
     programmes = load_programmes([Path(name) for name in settings.programmes])
     partitions = asyncio.run(_partitions(settings))
     registry = CollectorRegistry()
@@ -120,9 +118,14 @@ def build_app(
 def _add_agent(
     app: faust.App, settings: WorkerSettings, rules: LiveRules, metrics: WorkerMetrics
 ) -> None:
-    books: dict[int, Book] = {}
-    breaker = Breaker(settings.breaker_records)
-    garbage = Garbage()
+    owned = Owned(
+        settings,
+        metrics,
+        rules=lambda: rules.current,
+        # The application makes its consumer when it starts.
+        assignment=lambda: app.consumer.assignment(),  # noqa: PLW0108
+    )
+    joined = asyncio.Event()
     source = app.topic(
         *(settings.topic(name) for name in ACTIVITY_TOPICS),
         key_type=bytes,
@@ -132,62 +135,32 @@ def _add_agent(
         acks=False,
     )
 
-    # Slices of one partition are worked one after another, whatever their topic; while the
-    # broker commits one, the next of another partition is stepped.
-    underway: dict[int, asyncio.Task[None]] = {}
-    revocations = 0
-
     async def close_books(_app: faust.App, revoked: set[TP], **_kwargs: Any) -> None:
-        nonlocal revocations
-        revocations += 1
-        partitions = {tp.partition for tp in revoked}
-        # The group waits for this. A book opened any later would fence the next owner.
-        if waiting := [underway[partition] for partition in partitions & set(underway)]:
-            await asyncio.wait(waiting)
-        for partition in partitions & set(books):
-            try:
-                await books.pop(partition).close()
-            except (KafkaError, TimeoutError) as error:
-                log.warning("book %d did not close: %r; it is given up", partition, error)
+        await owned.revoke({tp.partition for tp in revoked})
+
+    async def note_joined(_app: faust.App, _assigned: set[TP], **_kwargs: Any) -> None:
+        joined.set()
 
     app.on_partitions_revoked.connect(close_books)  # type: ignore[arg-type]
-
-    @stop_process_on_failure()
-    async def work_slice(part: Slice, tp: TP, taken_after: int) -> None:
-        # What was taken before a revocation is fetched again, and maybe others worked it already.
-        if taken_after != revocations or tp not in app.consumer.assignment():
-            log.info("slice of %s dropped: its partition was revoked", tp)
-            return
-        if part.partition not in books:
-            books[part.partition] = await Book.open(settings, part.partition, breaker)
-        book = books[part.partition]
-        worked = await book.work(part, rules.current)
-        garbage.after_slice()
-        if worked is not None:
-            metrics.factors.set(len(rules.current.factors.factors))
-            metrics.worked(
-                worked,
-                now_ms=time.time() * 1000,
-                highwater=app.consumer.highwater(tp) or part.next_offset,
-                accounts=len(book.accounts),
-            )
+    app.on_partitions_assigned.connect(note_joined)  # type: ignore[arg-type]
 
     @app.agent(source, concurrency=1, name="accounts")
     async def work(stream: Any) -> None:
         async with stop_process_on_failure(), rules:
-            follower = asyncio.create_task(_follow(rules))
+            # Not tasks of the application: those begin only when the group has taken it in.
+            beside = [
+                asyncio.create_task(_follow(rules)),
+                asyncio.create_task(_join_in_time(joined, settings)),
+            ]
             try:
                 async for event in stream.events():
-                    part: Slice = event.value
-                    taken_after = revocations
-                    if part.partition in underway:
-                        await underway[part.partition]
-                    underway[part.partition] = asyncio.create_task(
-                        work_slice(part, event.message.tp, taken_after)
-                    )
+                    tp = event.message.tp
+                    highwater = app.consumer.highwater(tp) or 0
+                    await owned.take(event.value, tp, highwater=highwater)
             finally:
-                follower.cancel()
-                await asyncio.gather(*underway.values())
+                for task in beside:
+                    task.cancel()
+                await owned.finish()
 
 
 def _credentials(settings: WorkerSettings) -> Any:
@@ -204,29 +177,20 @@ def _credentials(settings: WorkerSettings) -> Any:
     return faust.SSLCredentials(context) if context is not None else None
 
 
-async def _follow(rules: LiveRules) -> None:
-    async with stop_process_on_failure():
-        await rules.follow()
-
-
-@asynccontextmanager
-async def stop_process_on_failure() -> AsyncIterator[None]:
-    """End the process if the body raises, whatever it raises; let cancellation through."""
+@stop_process_on_failure()
+async def _join_in_time(joined: asyncio.Event, settings: WorkerSettings) -> None:
+    # Faust logs a group that refuses it and waits for ever; the supervisor should know.
     try:
-        yield
-    except Exception as error:  # noqa: BLE001 - crash-only: nothing is caught to go on
-        _stop_process(error)
+        await asyncio.wait_for(joined.wait(), settings.startup_wait_s_max)
+    except TimeoutError:
+        raise NotJoined(
+            f"not a member of group {settings.group_id} after {settings.startup_wait_s_max} s"
+        ) from None
 
 
-def _stop_process(error: Exception) -> NoReturn:
-    """End at once: no acknowledgement, no commit, no clean-up that could move an offset."""
-    fenced = isinstance(error, ProducerFenced)
-    if fenced:
-        log.error("fenced: another worker owns the partition now")
-    else:
-        log.critical("stopping, offsets unmoved", exc_info=error)
-    logging.shutdown()
-    os._exit(EXIT_FENCED if fenced else EXIT_FAILED)
+@stop_process_on_failure()
+async def _follow(rules: LiveRules) -> None:
+    await rules.follow()
 
 
 async def _partitions(settings: WorkerSettings) -> int:

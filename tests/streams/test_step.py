@@ -201,6 +201,7 @@ SESSION_REFUSALS = [
     ("identity_invalid", {"source": ""}),
     ("identity_invalid", {"session_id": ""}),
     ("identity_invalid", {"account_id": ""}),
+    ("identity_invalid", {"session_id": "a\0b"}),
     ("revision_invalid", {"revision": -1}),
     ("original_unknown", {"revision": 1}),
     ("original_unknown", {"reversal_of": "S0"}),

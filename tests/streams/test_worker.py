@@ -239,6 +239,17 @@ def test_missing_topics_are_told_by_name(play: Play) -> None:
     play(scenario)
 
 
+def test_a_group_that_does_not_take_the_worker_in_stops_it(play: Play) -> None:
+    async def scenario(made: Deployment) -> None:
+        await made.make_topics()
+        # The broker refuses so short a session; Faust would log that and wait for ever.
+        worker = made.start(startup_wait_s_max=5, session_timeout_s=1)
+        assert await worker.ended() == 1
+        assert f"not a member of group {made.group}" in worker.said()
+
+    play(scenario)
+
+
 def test_topics_with_different_numbers_of_partitions_are_told(play: Play) -> None:
     async def scenario(made: Deployment) -> None:
         admin = AIOKafkaAdminClient(**made.settings.client_options())

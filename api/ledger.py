@@ -23,7 +23,7 @@ from sinks import records
 from sinks.queries import Queries
 
 TransferId = Annotated[
-    str, Path(description="The transfer.", examples=["cpo-a:4711:0:reduction:0"])
+    str, Path(description="The transfer.", examples=["charging:cpo-a:4711:0:reduction:0"])
 ]
 
 
@@ -69,7 +69,7 @@ def ledger(queries: Queries, programmes: Mapping[str, Programme]) -> APIRouter:
             factors=[Factor.of(each) for each in factors],
             lines=list(explained.lines),
             recomputed_mg=explained.recomputed_mg,
-            agrees=explained.agrees,
+            agrees=None if explained.recomputed_mg is None else explained.agrees,
         )
 
     @router.get("/transfers/{transfer_id:path}", responses=responses(HTTPStatus.NOT_FOUND))

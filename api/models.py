@@ -11,7 +11,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from carbon.factors import Factor as StoredFactor
 from sinks import records
 
 # Undated tables hold from 1970 to the year 10000; to a reader they are open.
@@ -80,7 +79,8 @@ class Transfer(_Record):
     """One movement of the ledger; immutable."""
 
     transfer_id: str = Field(
-        description="Identity, the same on every replay.", examples=["cpo-a:4711:0:reduction:0"]
+        description="Identity, the same on every replay.",
+        examples=["charging:cpo-a:4711:0:reduction:0"],
     )
     debit_account: str = Field(
         description="The account that gives.", examples=["cn-charging:issuance"]
@@ -204,11 +204,14 @@ class Factor(_Record):
     licence: str
     evidence: str = Field(description="How the figure was checked: V1, V2, V3, C or user.")
     uncertainty_permille: int | None
+    published_order: int = Field(
+        description="Place in the order of publication: of two for the same, the later wins."
+    )
 
     @classmethod
     def of(cls, record: object) -> Self:
         """Return the model of a factor; the ends of an undated table become open."""
-        assert isinstance(record, StoredFactor)
+        assert isinstance(record, records.PublishedFactor)
         values: dict[str, Any] = {name: getattr(record, name) for name in cls.model_fields}
         if record.valid_from <= _OPEN_FROM_MS:
             values["valid_from"] = None
@@ -229,7 +232,9 @@ class Explanation(BaseModel):
     recomputed_mg: int | None = Field(
         description="What the method gives for the same inputs [mg], signed; null if it can't."
     )
-    agrees: bool = Field(description="Whether that is the booked amount.")
+    agrees: bool | None = Field(
+        description="Whether that is the booked amount; null if it can't be recomputed."
+    )
 
 
 class Factors(BaseModel):

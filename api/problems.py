@@ -4,7 +4,8 @@ ProblemError          the API said no: unknown account, bad cursor, store not re
 validation            FastAPI's own checks of paths, queries and bodies: 422, with a list of what is
 wrong where
 HTTPException         unknown route or method
-Exception             a bug or an outage: 500 without details, which stand in the log
+StoreError            the store is away: 503; it refuses a question: as any other
+Exception             a bug: 500 without details, which stand in the log
 """
 
 import logging
@@ -16,9 +17,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from sinks.connect import StoreError, is_away, reason
+
+NOT_READY = "store-not-ready"
 MEDIA_TYPE = "application/problem+json"
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("carbonflow.api")
 
 
 class Wrong(BaseModel):
@@ -90,15 +94,30 @@ def add_problem_handlers(app: FastAPI) -> None:
         status = HTTPStatus.INTERNAL_SERVER_ERROR
         return _answer(request, status, _slug(status), "The request failed; the log says why.")
 
+    def store(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, StoreError)
+        if not is_away(error):
+            return broken(request, error)
+        log.warning("%s %s: the store is away: %s", request.method, request.url.path, reason(error))
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+        return _answer(
+            request, status, NOT_READY, "The store does not answer, or lacks its tables."
+        )
+
     app.add_exception_handler(ProblemError, no)
+    app.add_exception_handler(StoreError, store)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(Exception, broken)
 
 
 def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, object]]:
-    """Return what OpenAPI says about the problems of a route; any may answer 422 and 500."""
-    always = (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR)
+    """Return what OpenAPI says about the problems of a route; any may answer 422, 500 and 503."""
+    always = (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    )
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         int(status): {

@@ -8,11 +8,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api.metrics import ApiMetrics
 from api.models import Health
-from api.problems import ProblemError, responses
-from sinks.connect import StoreError
+from api.problems import NOT_READY, ProblemError, responses
+from sinks.connect import StoreError, reason
 from sinks.queries import Queries
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("carbonflow.api")
 
 
 def service(queries: Queries, metrics: ApiMetrics) -> APIRouter:
@@ -24,13 +24,13 @@ def service(queries: Queries, metrics: ApiMetrics) -> APIRouter:
         """Say that the process answers."""
         return Health(status="ok")
 
-    @router.get("/readyz", responses=responses(HTTPStatus.SERVICE_UNAVAILABLE))
+    @router.get("/readyz", responses=responses())
     def readyz() -> Health:
         """Say whether the store answers and has its tables."""
         if not _answers(queries):
             raise ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
-                "store-not-ready",
+                NOT_READY,
                 "The store does not answer, or lacks its tables.",
             )
         return Health(status="ready")
@@ -47,5 +47,5 @@ def _answers(queries: Queries) -> bool:
     try:
         return queries.ping()
     except StoreError as error:
-        log.warning("the store is not ready: %s", error)
+        log.warning("the store is not ready: %s", reason(error))
         return False

@@ -35,7 +35,7 @@ class Ratio:
 
     Attributes:
         low: Numerators modulo 2**64, shape (n,).
-        estimate: Numerators as floats, shape (n,), relative error below 2**-48.
+        estimate: Numerators as floats, shape (n,); the error is some 2**-50 of the largest term.
         denominator: Positive denominators, one for all or shape (n,), at most DENOMINATOR_MAX.
     """
 

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from carbon.exact import Int32Array, Int64Array, Ratio
+from carbon.limits import FACTOR_MG_MAX, FOREVER_MS
 from carbon.regions import chain
 from carbon.series import NONE, Series, SeriesKey, series_of
 
@@ -30,6 +31,10 @@ _HOW = {
     EARLIER_PERIOD: "earlier_period",
     ANNUAL_FOR_HOURLY: "annual_for_hourly",
 }
+
+
+class FactorError(ValueError):
+    """A factor that cannot be one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,17 @@ class Factor:
     licence: str
     evidence: str
     uncertainty_permille: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a value that no formula takes, and a validity that never holds.
+
+        Raises:
+            FactorError: The message names the factor.
+        """
+        if not 0 <= self.value_mg <= FACTOR_MG_MAX:
+            raise FactorError(f"factor {self.factor_id}: value_mg {self.value_mg} is out of range")
+        if not 0 <= self.valid_from < self.valid_to <= FOREVER_MS:
+            raise FactorError(f"factor {self.factor_id}: valid_from and valid_to are no period")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +102,13 @@ class Match:
 class FactorTable:
     """All factors in force, indexed by what they are for."""
 
-    __slots__ = ("_series", "factors")
+    __slots__ = ("_series", "_values_mg", "factors")
 
     def __init__(self, factors: tuple[Factor, ...], series: dict[SeriesKey, Series]) -> None:
         self.factors: Final = factors
         self._series: Final = series
+        values = [factor.value_mg for factor in factors] or [0]
+        self._values_mg: Final = np.array(values, dtype=np.int64)
 
     @classmethod
     def of(cls, factors: Iterable[Factor]) -> FactorTable:
@@ -189,8 +207,7 @@ class FactorTable:
         return factor, how
 
     def _values(self, factor: Int32Array) -> Ratio:
-        values = np.array([item.value_mg for item in self.factors] or [0], dtype=np.int64)
-        return Ratio.of(np.where(factor == NONE, 0, values[factor]))
+        return Ratio.of(np.where(factor == NONE, 0, self._values_mg[factor]))
 
 
 def how_name(bits: int) -> str:

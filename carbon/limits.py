@@ -15,4 +15,4 @@ FACTOR_MG_MAX: Final = 100_000_000  # 100 kg per unit
 FUTURE_MS_MAX: Final = 86_400_000  # an activity may end this much after its record's timestamp
 
 FOREVER_MS: Final = 253_402_300_800_000  # year 10000: the open end of a validity
-YEAR_MS: Final = 31_556_952_000  # the mean Gregorian year
+YEAR_MS: Final = 366 * 86_400_000  # no year is longer

@@ -46,6 +46,7 @@ from carbon.factors import Fallback
 from carbon.limits import FACTOR_MG_MAX, SESSION_MS_MAX, YEAR_MS
 
 DENOMINATOR_MAX: Final = 2**62 // (1000 * SESSION_MS_MAX)
+GROSS_UP_MAX: Final = 10
 GRIDS: Final = ("annual", "hourly", "hourly_else_annual")
 
 
@@ -172,6 +173,8 @@ def _charging(tree: dict[str, Any]) -> ChargingRules:
     _same_classes("charging", rules.classes, claim_share, baselines)
     if not 0 <= rules.transmission_loss < 1 or not 0 < rules.dc_dispenser_efficiency <= 1:
         raise ProgrammeError("charging: losses must leave some energy")
+    if rules.gross_up(dc_dispenser=True) > GROSS_UP_MAX:
+        raise ProgrammeError(f"charging: losses draw more than {GROSS_UP_MAX} times the energy")
     widest = (
         rules.gross_up(dc_dispenser=True).denominator * (claim_share or Fraction(1)).denominator
     )

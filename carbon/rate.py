@@ -22,6 +22,7 @@ from carbon.limits import (
     DISTANCE_M_MAX,
     ENERGY_USED_MAX,
     ENERGY_WH_MAX,
+    FOREVER_MS,
     SESSION_MS_MAX,
 )
 from carbon.programmes import ChargingRules, FreightRules, Programme
@@ -219,6 +220,9 @@ def rate_freight(trips: Trips, programme: Programme, factors: FactorTable) -> Ra
 
 
 def _refuse_times(rated: Rated, start: Int64Array, end: Int64Array) -> None:
+    rated.refuse(
+        (np.minimum(start, end) < 0) | (np.maximum(start, end) > FOREVER_MS), "time_invalid"
+    )
     rated.refuse(end < start, "ended_before_started")
     rated.refuse(end - start > SESSION_MS_MAX, "too_long")
 

@@ -14,6 +14,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     "not_framed": "The value does not begin with the Confluent frame (0 and a schema id).",
     "unknown_schema": "The schema id is not in the catalogue.",
     "wrong_record": "The schema belongs to another record than this topic carries.",
+    "too_large": "The value is above 900 kB.",
     "undecodable": "The value cannot be decoded with its schema.",
     # A row of a foreign file did not become a record.
     "row_missing_value": "A required column of the row is empty.",
@@ -22,6 +23,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     # The record contradicts itself or leaves the accepted range.
     "identity_invalid": "source, id or account is empty or has a zero byte, or source has a colon.",
     "energy_out_of_range": "energy_wh is negative or above 10 MWh.",
+    "time_invalid": "A time lies before 1970 or after the year 9999.",
     "ended_before_started": "It ends before it starts.",
     "too_long": "It lasts longer than 31 days.",
     "ended_in_future": "It ends more than a day after its message was written.",

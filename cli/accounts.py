@@ -8,7 +8,8 @@ from urllib.parse import quote
 import click
 
 from cli.origin import Origin, asked, origin_options
-from cli.printing import print_json, print_table
+from cli.parsing import INSTANT
+from cli.printing import counted, print_json, print_table
 
 _PAGE_ROWS = 500
 
@@ -30,12 +31,16 @@ def balance(account: str, origin: Origin, as_json: bool) -> None:
         "programme": found["programme"],
         "saved": mass(found["reduction_mg"]),
         "emitted": mass(found["emissions_mg"]),
-        "charged": f"{energy(found['energy_wh'])} in {found['session_count']:,} sessions",
-        "moved": f"{transport(found['transport_kg_km'])} in {found['trip_count']:,} trips",
-        "transfers": f"{found['transfer_count']:,}",
-        "duplicates": f"{found['duplicate_count']:,}",
-        "last booked": found["last_booked_at"],
     }
+    if found["session_count"]:
+        sessions = counted(found["session_count"], "session")
+        words["charged"] = f"{energy(found['energy_wh'])} in {sessions}"
+    if found["trip_count"]:
+        trips = counted(found["trip_count"], "trip")
+        words["moved"] = f"{transport(found['transport_kg_km'])} in {trips}"
+    words["transfers"] = f"{found['transfer_count']:,}"
+    words["duplicates"] = f"{found['duplicate_count']:,}"
+    words["last booked"] = found["last_booked_at"]
     for name, value in words.items():
         print(f"{name:<12} {value}")
 
@@ -45,8 +50,10 @@ def balance(account: str, origin: Origin, as_json: bool) -> None:
     "  carbonflow statement acn-000005015 --from 2021-01-01T00:00:00Z --limit 20"
 )
 @click.argument("account")
-@click.option("--from", "from_", metavar="TIME", help="Earliest, inclusive (RFC 3339).")
-@click.option("--to", metavar="TIME", help="Latest, exclusive (RFC 3339).")
+@click.option(
+    "--from", "from_", type=INSTANT, metavar="TIME", help="Earliest, inclusive (RFC 3339)."
+)
+@click.option("--to", type=INSTANT, metavar="TIME", help="Latest, exclusive (RFC 3339).")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Rows.")
 @origin_options
 def statement(
@@ -71,8 +78,9 @@ def statement(
     if as_json:
         print_json({"account_id": account, "transfers": transfers, "next_cursor": cursor})
         return
-    from embedded.tables import mass
+    from embedded.tables import masses
 
+    amounts = masses([one["signed_mg"] for one in transfers])
     print_table(
         f"Statement of {account}",
         ("booked at", "transfer", "quantity", "factor", "match", "amount"),
@@ -83,9 +91,9 @@ def statement(
                 one["quantity"],
                 f"{one['factor_release']}/{one['factor_id']}",
                 one["factor_match"],
-                mass(one["signed_mg"]),
+                amount,
             )
-            for one in transfers
+            for one, amount in zip(transfers, amounts, strict=True)
         ],
         left=5,
     )
@@ -93,7 +101,7 @@ def statement(
         print(f"... and more; --limit {2 * limit} shows them")
 
 
-@click.command(epilog="\b\nExample:\n  carbonflow explain acn-data:4711:0:emission:0")
+@click.command(epilog="\b\nExample:\n  carbonflow explain charging:acn-data:4711:0:emission:0")
 @click.argument("transfer")
 @origin_options
 def explain(transfer: str, origin: Origin, as_json: bool) -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import click
+
 from cli.parsing import Failure
 
 if TYPE_CHECKING:
@@ -19,14 +21,14 @@ def settings_of(cls: type[T]) -> T:
     """Return the settings of a class from CARBONFLOW_*.
 
     Raises:
-        Failure: A variable is missing or wrong.
+        click.UsageError: A variable is missing or wrong.
     """
     from schemas.settings import SettingsError, read_settings
 
     try:
         return read_settings(cls, os.environ)
     except SettingsError as error:
-        raise Failure(str(error)) from error
+        raise click.UsageError(str(error)) from error
 
 
 def broker_settings(bootstrap: str | None, data_dir: Path) -> BrokerSettings:

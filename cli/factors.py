@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,15 @@ import click
 from cli.broker import broker_settings
 from cli.inputs import RELEASE, read_factors
 from cli.origin import Origin, asked, origin_options
-from cli.parsing import Failure, data_dir_option
-from cli.printing import print_json, print_table
+from cli.outages import broker_at
+from cli.parsing import INSTANT, Failure, data_dir_option, json_option
+from cli.printing import counted, print_json, print_table
 
 _PAGE_ROWS = 1000
+
+BOUNDARY = click.Choice(("ttw", "wtw"))
+KIND = click.Choice(("grid_average", "grid_hourly", "fuel", "freight_intensity"))
+UNIT = click.Choice(("kwh", "l", "kg", "tkm"))
 
 
 @click.group()
@@ -23,14 +29,14 @@ def factors() -> None:
 
 
 def _filters(function: Any) -> Any:
-    for name, text in (
-        ("boundary", "ttw or wtw."),
-        ("subject", "Only for this: electricity, diesel, ..."),
-        ("region", "Only of this region, such as CN-BJ."),
-        ("kind", "grid_average, grid_hourly, fuel or freight_intensity."),
-        ("release", "Only of this release."),
+    for option in (
+        click.option("--boundary", type=BOUNDARY, help="Only of this boundary."),
+        click.option("--subject", help="Only for this: electricity, diesel, ..."),
+        click.option("--region", help="Only of this region, such as CN-BJ."),
+        click.option("--kind", type=KIND, help="Only of this kind."),
+        click.option("--release", help="Only of this release."),
     ):
-        function = click.option(f"--{name}", help=text)(function)
+        function = option(function)
     return function
 
 
@@ -38,7 +44,7 @@ def _filters(function: Any) -> Any:
     "list", epilog="\b\nExample:\n  carbonflow factors list --kind grid_average --region CN-BJ"
 )
 @_filters
-@click.option("--at", metavar="TIME", help="Only those valid then (RFC 3339).")
+@click.option("--at", type=INSTANT, metavar="TIME", help="Only those valid then (RFC 3339).")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Rows.")
 @origin_options
 def listing(origin: Origin, as_json: bool, limit: int, **which: str | None) -> None:
@@ -79,18 +85,18 @@ def show(release: str, factor: str, origin: Origin, as_json: bool) -> None:
 
 @factors.command(
     epilog="\b\nExamples:\n  carbonflow factors match CN-BJ --at 2026-03-01T08:00:00Z\n"
-    "  carbonflow factors match IN --kind fuel --subject diesel --unit l --boundary wtw"
+    "  carbonflow factors match IN --kind fuel --subject diesel --unit l"
 )
 @click.argument("region")
-@click.option("--at", metavar="TIME", required=True, help="When (RFC 3339).")
-@click.option("--kind", default="grid_average", show_default=True, help="Kind of factor.")
+@click.option("--at", type=INSTANT, metavar="TIME", help="When (RFC 3339) [default: now].")
+@click.option("--kind", type=KIND, default="grid_average", show_default=True, help="Its kind.")
 @click.option("--subject", default="electricity", show_default=True, help="What it is for.")
-@click.option("--unit", default="kwh", show_default=True, help="kwh, l, kg or tkm.")
-@click.option("--boundary", default="ttw", show_default=True, help="ttw or wtw.")
+@click.option("--unit", type=UNIT, default="kwh", show_default=True, help="Unit of its value.")
+@click.option("--boundary", type=BOUNDARY, default="ttw", show_default=True, help="Its boundary.")
 @origin_options
 def match(
     region: str,
-    at: str,
+    at: str | None,
     kind: str,
     subject: str,
     unit: str,
@@ -101,6 +107,7 @@ def match(
     """Show which published factor an activity there and then gets, with all fallbacks, and how."""
     from embedded.matching import NoMatchError, match_factor
 
+    at = at or datetime.now(UTC).isoformat(timespec="seconds")
     with asked(origin) as answers:
         try:
             found = match_factor(
@@ -122,28 +129,39 @@ def match(
 )
 @click.argument("specs", nargs=-1, metavar="[SPEC]...")
 @click.option("--bootstrap", metavar="HOST:PORT", help="Kafka [default: a running stack's].")
+@click.option("--force", is_flag=True, help="Publish also what is published already, as it is.")
 @data_dir_option
-def load(specs: tuple[str, ...], bootstrap: str | None, data_dir: Path) -> None:
+@json_option
+def load(
+    specs: tuple[str, ...], bootstrap: str | None, force: bool, data_dir: Path, as_json: bool
+) -> None:
     """Publish factors to a running stack, or to any Kafka; workers take them up at once.
 
-    Without SPEC the shipped release is published.
+    Without SPEC the shipped release is published. What the topic holds already, unchanged, is left
+    alone: of two factors for the same the later published wins, and --force makes these the later.
     """
-    from aiokafka.errors import KafkaError
-
     from producers.client import CarbonflowProducer
+    from producers.published import UnreadTopicError, unpublished
 
     found = read_factors(specs or (RELEASE,))
     settings = broker_settings(bootstrap, data_dir)
 
     async def publish() -> int:
+        new = found if force else await unpublished(found, settings)
+        if not new:
+            return 0
         async with CarbonflowProducer(settings) as producer:
-            return await producer.publish_factors(found)
+            return await producer.publish_factors(new)
 
     try:
-        count = asyncio.run(publish())
-    except KafkaError as error:
-        raise Failure(f"the broker {settings.bootstrap} did not take them: {error!r}") from error
-    print(f"published {count:,} factors")
+        with broker_at(settings.bootstrap):
+            count = asyncio.run(publish())
+    except UnreadTopicError as error:
+        raise Failure(str(error)) from error
+    if as_json:
+        print_json({"published": count, "unchanged": len(found) - count})
+        return
+    print(f"published {counted(count, 'factor')}, {len(found) - count:,} were there already")
 
 
 _HEADS = ("release", "factor", "kind", "region", "subject", "boundary", "evidence", "value")

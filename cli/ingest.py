@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,12 +20,15 @@ from cli.inputs import (
     read_inputs,
     send_files,
 )
-from cli.parsing import Command, Failure, data_dir_option, json_option
+from cli.outages import broker_at
+from cli.parsing import DEMO_DIR, Command, Failure, data_dir_option, folder_option, json_option
+from cli.programmes import read_programmes
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from embedded.progress import View
+    from embedded.stack import StackSettings
     from producers.client import CarbonflowProducer
     from producers.load import Progress
     from schemas.settings import BrokerSettings
@@ -73,12 +76,15 @@ def run(
     Starts the embedded broker, worker and store over a folder, loads the files, and stops when all
     of it is booked. Running it again over the same files changes no balance.
     """
+    from embedded.stack import StackSettings
+
     inputs = read_inputs(charging, freight, mappings)
 
     async def ingest(producer: CarbonflowProducer, view: View) -> None:
         await send_files(inputs, producer, view.loading)
 
-    _work(ingest, specs, data_dir, "carbonflow run", fresh, workers, as_json)
+    settings = StackSettings(data_dir=data_dir, what="carbonflow run", workers=workers, fresh=fresh)
+    _work(ingest, specs, settings, as_json)
 
 
 @click.command(
@@ -94,15 +100,29 @@ def run(
 @click.option(
     "--seed", type=int, default=1, show_default=True, help="Another seed, another sample."
 )
-@data_dir_option
+@folder_option(DEMO_DIR)
 @click.option("--keep", is_flag=True, help="Add to what the folder holds instead of starting anew.")
+@click.option("--fresh", is_flag=True, help="Start anew even where the folder holds real books.")
 @workers_option
 @json_option
-def demo(events: int, seed: int, data_dir: Path, keep: bool, workers: int, as_json: bool) -> None:
+def demo(
+    events: int,
+    seed: int,
+    data_dir: Path,
+    keep: bool,
+    fresh: bool,
+    workers: int,
+    as_json: bool,
+) -> None:
     """Work a made-up sample: charging sessions and freight trips, with duplicates and broken ones.
 
-    The sample is the same for the same seed. The folder is emptied first, unless --keep is given.
+    The sample is the same for the same seed. What an earlier demo left in the folder is forgotten
+    first, unless --keep is given; a folder that holds anything else is left alone.
     """
+    if keep and fresh:
+        raise click.UsageError("--keep and --fresh exclude each other")
+
+    from embedded.stack import StackSettings
 
     async def ingest(producer: CarbonflowProducer, view: View) -> None:
         from producers.sample import SampleRaw, sample
@@ -115,7 +135,17 @@ def demo(events: int, seed: int, data_dir: Path, keep: bool, workers: int, as_js
             else:
                 await producer.send_batch(part.record, part.batch)
 
-    _work(ingest, (), data_dir, "carbonflow demo", not keep, workers, as_json)
+    settings = StackSettings(
+        data_dir=data_dir,
+        what="carbonflow demo",
+        workers=workers,
+        fresh=not keep,
+        spare=not fresh,
+        sample=True,
+    )
+    _work(ingest, (), settings, as_json)
+    if not as_json:
+        click.echo(f"ask about it with --data-dir {data_dir}", err=True)
 
 
 @click.command(
@@ -144,27 +174,29 @@ def load(
     Returns once the broker has every row, as a record or as a refusal. The topics must exist
     (`carbonflow topics` makes them). Further settings of the broker are read from CARBONFLOW_*.
     """
-    from aiokafka.errors import KafkaError
-
     inputs = read_inputs(charging, freight, mappings)
     settings = broker_settings(bootstrap, data_dir)
-    try:
+    with broker_at(settings.bootstrap):
         results = asyncio.run(_load(inputs, settings, quiet=as_json))
-    except KafkaError as error:
-        raise Failure(f"the broker {settings.bootstrap} did not take it: {error!r}") from error
     if as_json:
         print(json.dumps(results))
         return
     for result in results:
-        print(
-            f"{result['mapping']}: {result['rows']:,} rows, {result['sent']:,} sent, "
-            f"refused: {result['refused'] or 'none'}"
-        )
+        print(_told(result))
+
+
+def _told(result: Mapping[str, Any]) -> str:
+    """Return what became of the rows of one mapping, in a line."""
+    refused = ", ".join(f"{count:,} {code}" for code, count in result["refused"].items())
+    return (
+        f"{result['mapping']}: {result['rows']:,} rows, {result['sent']:,} sent, "
+        f"refused: {refused or 'none'}"
+    )
 
 
 async def _load(
     inputs: Sequence[Inputs], settings: BrokerSettings, *, quiet: bool
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Send files with a progress bar on standard error, or without where nobody looks."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
@@ -188,27 +220,19 @@ async def _load(
             return await send_files(inputs, producer, show)
 
 
-def _work(
-    ingest: Ingest,
-    specs: tuple[str, ...],
-    data_dir: Path,
-    what: str,
-    fresh: bool,
-    workers: int,
-    as_json: bool,
-) -> None:
+def _work(ingest: Ingest, specs: tuple[str, ...], settings: StackSettings, as_json: bool) -> None:
     """Run a job, print its summary, and fail if verify does."""
     from rich.console import Console
 
     from cli.printing import console
     from embedded.job import run_job
     from embedded.progress import view
-    from embedded.stack import StackError, StackSettings
+    from embedded.stack import StackError
     from embedded.store import StoreError
     from embedded.tables import show
 
     factors = read_factors((RELEASE, *specs))
-    settings = StackSettings(data_dir=data_dir, what=what, workers=workers, fresh=fresh)
+    read_programmes()  # A worker that cannot read them says so only in its log.
     with view(Console(stderr=True), quiet=as_json) as seen:
         try:
             summary = run_job(

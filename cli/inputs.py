@@ -85,7 +85,8 @@ def read_inputs(
     """Return what is to be loaded.
 
     Raises:
-        click.UsageError: Files lack a mapping, a mapping lacks files, or a kind has two mappings.
+        click.UsageError: Files lack a mapping, a mapping lacks files, a kind has two mappings, or
+            there is no such mapping.
         Failure: A mapping cannot be read, or a file not with its mapping.
     """
     from producers.files import UnreadableFileError, check_file
@@ -100,7 +101,8 @@ def read_inputs(
         try:
             mapping = load_mapping(name)
         except (MappingError, OSError) as error:
-            raise Failure(f"mapping {name}: {error}") from error
+            wrong = Failure if Path(name).is_file() else click.UsageError
+            raise wrong(f"mapping {name}: {error}") from error
         kind = _RECORDS[mapping.record]
         if kind in by_kind:
             raise click.UsageError(f"two mappings for {kind} files: give one")
@@ -142,7 +144,7 @@ def read_factors(specs: Sequence[str]) -> list[Factor]:
 
 async def send_files(
     inputs: Sequence[Inputs], producer: CarbonflowProducer, progress: Callable[[Progress], None]
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Send all files; return for each kind what became of its rows.
 
     Raises:
@@ -152,7 +154,7 @@ async def send_files(
     from producers.load import load_files
     from producers.tables import MappingError
 
-    results: list[dict[str, object]] = []
+    results: list[dict[str, Any]] = []
     for part in inputs:
         try:
             loaded = await load_files(

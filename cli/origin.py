@@ -1,7 +1,8 @@
 """Where a question is answered: an API, a ClickHouse server, or the store of a folder.
 
 In this order: `--api` or `--clickhouse`, as given; the folder's running stack, if it has one;
-CARBONFLOW_API_URL, unless a folder is named; the folder's store itself.
+CARBONFLOW_API_URL, then CARBONFLOW_CLICKHOUSE_URL, unless a folder is named; the folder's store
+itself. In a ClickHouse server the database is CARBONFLOW_DATABASE.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from cli.parsing import Failure, data_dir_option, json_option
+from cli.broker import settings_of
+from cli.outages import store_at
+from cli.parsing import DEMO_DIR, Failure, data_dir_option, json_option
+from cli.programmes import read_programmes
 
 if TYPE_CHECKING:
     from embedded.answers import Answers
@@ -59,7 +63,11 @@ def origin_options(function: F) -> F:
     with_origin.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
     for option in (
         json_option,
-        click.option("--clickhouse", metavar="URL", help="Ask a ClickHouse server."),
+        click.option(
+            "--clickhouse",
+            metavar="URL",
+            help="Ask a ClickHouse server [default: CARBONFLOW_CLICKHOUSE_URL].",
+        ),
         click.option("--api", metavar="URL", help="Ask an API [default: CARBONFLOW_API_URL]."),
         data_dir_option,
     ):
@@ -77,24 +85,44 @@ def asked(origin: Origin) -> Iterator[Answers]:
     from embedded.answers import HttpAnswers, NoAnswerError, StoreAnswers
     from embedded.ownership import InUseError, UnusableError, running_owner
     from embedded.store import Store, StoreError
-    from sinks.connect import connect
+    from sinks.connect import StoreSettings, connect
     from sinks.queries import Queries
 
     api = origin.api or running_owner(origin.data_dir).get("api")
-    if api is None and not origin.is_named and origin.clickhouse is None:
+    clickhouse = origin.clickhouse
+    if api is None and clickhouse is None and not origin.is_named:
         api = os.environ.get("CARBONFLOW_API_URL")
+        clickhouse = os.environ.get("CARBONFLOW_CLICKHOUSE_URL")
     try:
-        if origin.clickhouse is not None:
-            yield StoreAnswers(Queries(connect(origin.clickhouse)))
-        elif isinstance(api, str):
+        if origin.clickhouse is None and isinstance(api, str):
             yield HttpAnswers(api)
+        elif clickhouse is not None:
+            settings = settings_of(StoreSettings)
+            with store_at(clickhouse):
+                queries = Queries(connect(url_of_store(clickhouse)), database=settings.database)
+                yield StoreAnswers(queries, read_programmes())
         else:
             with Store.open(existing(origin.data_dir) / "store") as store:
-                yield StoreAnswers(Queries(store.reader))
+                yield StoreAnswers(Queries(store.reader), read_programmes())
     except (NoAnswerError, InUseError, UnusableError) as error:
         raise Failure(str(error)) from error
-    except (ValueError, StoreError) as error:
+    except StoreError as error:
         raise Failure(f"the store cannot be asked: {error}") from error
+
+
+def url_of_store(text: str) -> str:
+    """Return a URL of a ClickHouse server as it was given.
+
+    Raises:
+        click.UsageError: It is none.
+    """
+    from sinks.connect import check_url
+
+    try:
+        check_url(text)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    return text
 
 
 def existing(data_dir: Path) -> Path:
@@ -104,8 +132,9 @@ def existing(data_dir: Path) -> Path:
         Failure: None has.
     """
     if not (data_dir / "store").is_dir():
+        demo = f"the demo's books are in --data-dir {DEMO_DIR}, "
         raise Failure(
-            f"there is nothing in {data_dir}: `carbonflow run` or `carbonflow demo` fills it, "
-            "or ask a running one with --api URL"
+            f"there is nothing in {data_dir}: `carbonflow run` fills it, "
+            f"{demo if (DEMO_DIR / 'store').is_dir() else ''}or ask a running one with --api URL"
         )
     return data_dir

@@ -1,8 +1,8 @@
 """How the command line is read: options that take several values, and wrong use told in one line.
 
-wrong use         exit status 2, one line on standard error failure           exit status 1,
-the reason on standard error interrupted       exit status 130 (Ctrl-C) or 143 (SIGTERM),
-after everything has stopped in order
+wrong use      exit status 2, one line on standard error, or the help where nothing was asked
+failure        exit status 1, the reason in one line on standard error
+interrupted    exit status 130 (Ctrl-C) or 143 (SIGTERM), after all has stopped in order
 """
 
 from __future__ import annotations
@@ -10,19 +10,42 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 import click
 
+from cli.logs import stay_silent
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 DATA_DIR = Path(".carbonflow")
+DEMO_DIR = Path(".carbonflow-demo")
 
 
 class Failure(click.ClickException):
     """The command cannot do what it was asked; the message says why."""
+
+
+class InstantType(click.ParamType):
+    """An instant with its offset from UTC, as RFC 3339 writes it; the value is such a text."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the instant, or say what is wrong with it."""
+        try:
+            instant = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no instant such as 2026-03-01T08:00:00Z", param, ctx)
+        if instant.tzinfo is None:
+            self.fail(f"{value!r} lacks its offset from UTC, such as Z", param, ctx)
+        return instant.isoformat()
+
+
+INSTANT = InstantType()
 
 
 class Many(click.Option):
@@ -68,15 +91,20 @@ def spread(args: Sequence[str], names: set[str]) -> list[str]:
     return spreaded
 
 
-def data_dir_option(function: F) -> F:
-    """Add `--data-dir`."""
+def folder_option(default: Path) -> Callable[[F], F]:
+    """Return what adds `--data-dir` with a default."""
     return click.option(
         "--data-dir",
         type=click.Path(file_okay=False, path_type=Path),
-        default=DATA_DIR,
+        default=default,
         show_default=True,
         help="Folder of the embedded stack.",
-    )(function)
+    )
+
+
+def data_dir_option(function: F) -> F:
+    """Add `--data-dir`."""
+    return folder_option(DATA_DIR)(function)
 
 
 def json_option(function: F) -> F:
@@ -89,8 +117,12 @@ def json_option(function: F) -> F:
 def run(group: click.Group, args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit status."""
     signal.signal(signal.SIGTERM, _terminated)
+    stay_silent()
     try:
         status = group.main(args=args, prog_name="carbonflow", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(2)
     except click.UsageError as error:
         _leave(2, f"{error.format_message()}{_hint(error)}")
     except click.ClickException as error:

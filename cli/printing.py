@@ -15,6 +15,15 @@ def print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number of things for people.
+
+    >>> counted(1, "session"), counted(1200, "trip")
+    ('1 session', '1,200 trips')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def console(*, file_columns: int = 140) -> Console:
     """Return a console on standard output; where that is no terminal, so many columns wide."""
     from rich.console import Console

@@ -7,21 +7,29 @@ Everything is set by CARBONFLOW_* variables. A process ends with status 0 when i
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.broker import settings_of
-from cli.parsing import Failure
+from cli.logs import LogSettings, log_to_stderr
+from cli.outages import broker_at, store_at
+from cli.parsing import Failure, json_option
+from cli.printing import print_json
+from cli.programmes import read_programmes
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from sinks.connect import Client, StoreSettings
+_METRICS = (
+    "\n\n\b\nMetrics are served on CARBONFLOW_METRICS_HOST (127.0.0.1) and\n"
+    "CARBONFLOW_METRICS_PORT (0, which is nowhere). CARBONFLOW_LOG_LEVEL is the level of the\n"
+    "log (INFO)."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,45 +39,51 @@ class MetricsSettings:
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProgrammeSettings:
-    """Files of programmes beside the shipped ones, as the workers have them."""
-
-    programmes: tuple[str, ...] = ()
+    def __post_init__(self) -> None:
+        """Refuse what is no port."""
+        if not 0 <= self.metrics_port <= 65_535:
+            raise ValueError(f"CARBONFLOW_METRICS_PORT is {self.metrics_port}, not a port")
 
 
-@click.command(epilog="\b\nExample:\n  CARBONFLOW_BOOTSTRAP=kafka:9092 carbonflow worker")
+@click.command(
+    epilog="\b\nExample:\n  CARBONFLOW_BOOTSTRAP=kafka:9092 carbonflow worker" + _METRICS
+)
 def worker() -> None:
     """Run one worker: activities become transfers and balances."""
     from carbon.programmes import ProgrammeError
     from streams.settings import WorkerSettings
     from streams.worker import TopicsMissing, run_worker
 
+    settings = settings_of(WorkerSettings)
+    metrics = settings_of(MetricsSettings)
     try:
-        sys.exit(run_worker(settings_of(WorkerSettings)))
-    except (ProgrammeError, TopicsMissing, OSError) as error:
+        sys.exit(run_worker(settings))
+    except (ProgrammeError, TopicsMissing) as error:
+        raise Failure(str(error)) from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise _taken(metrics) from error
         raise Failure(str(error)) from error
 
 
 @click.command(
     epilog="\b\nExample:\n  CARBONFLOW_BOOTSTRAP=kafka:9092 "
-    "CARBONFLOW_CLICKHOUSE_URL=http://clickhouse:8123 carbonflow sink"
+    "CARBONFLOW_CLICKHOUSE_URL=http://clickhouse:8123 carbonflow sink" + _METRICS
 )
 def sink() -> None:
     """Run one sink: everything on Kafka comes to rest in ClickHouse."""
-    from aiokafka.errors import KafkaError
     from prometheus_client import CollectorRegistry
 
-    from sinks.connect import StoreSettings
+    from sinks.connect import StoreSettings, connect
     from sinks.metrics import SinkMetrics
     from sinks.sink import SinkError, SinkSettings, run_sink
+    from sinks.writer import BrokenRecordError
 
     settings = settings_of(SinkSettings)
-    client = _client(settings_of(StoreSettings))
+    store = settings_of(StoreSettings)
+    log_to_stderr(settings_of(LogSettings))
     registry = CollectorRegistry()
     metrics = SinkMetrics(registry)
-    _serve_metrics(registry)
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -77,14 +91,20 @@ def sink() -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await run_sink(settings, client, metrics, stop)
 
-    try:
-        asyncio.run(run())
-    except (SinkError, KafkaError) as error:
-        raise Failure(f"{error!r}") from error
+    with store_at(store.clickhouse_url):
+        client = connect(store.clickhouse_url)
+        _serve_metrics(registry)
+        try:
+            with broker_at(settings.bootstrap):
+                asyncio.run(run())
+        except (SinkError, BrokenRecordError) as error:
+            raise Failure(str(error)) from error
 
 
 @click.command(
-    epilog="\b\nExample:\n  CARBONFLOW_CLICKHOUSE_URL=http://clickhouse:8123 carbonflow api"
+    epilog="\b\nExample:\n  CARBONFLOW_CLICKHOUSE_URL=http://clickhouse:8123 carbonflow api\n\n"
+    "\b\nIt listens on CARBONFLOW_API_HOST (127.0.0.1) and CARBONFLOW_API_PORT (8080), and serves\n"
+    "its metrics there. CARBONFLOW_LOG_LEVEL is the level of the log (INFO)."
 )
 def api() -> None:
     """Run the HTTP API over ClickHouse; GET /docs describes it, /metrics measures it."""
@@ -92,82 +112,108 @@ def api() -> None:
 
     from api.app import create_app, serve
     from api.settings import ApiSettings
-    from carbon.programmes import ProgrammeError
-    from producers.programmes.load import load_programmes
-    from sinks.connect import StoreSettings
+    from sinks.connect import StoreSettings, connect
     from sinks.queries import Queries
 
     settings = settings_of(ApiSettings)
     store = settings_of(StoreSettings)
-    try:
-        programmes = load_programmes(
-            [Path(name) for name in settings_of(ProgrammeSettings).programmes]
-        )
-    except (ProgrammeError, OSError) as error:
-        raise Failure(str(error)) from error
+    log_to_stderr(settings_of(LogSettings))
+    programmes = read_programmes()
+    with store_at(store.clickhouse_url):
+        queries = Queries(connect(store.clickhouse_url), database=store.database)
     app = create_app(
-        Queries(_client(store), database=store.database),
-        settings=settings,
-        registry=CollectorRegistry(),
-        programmes=programmes,
+        queries, settings=settings, registry=CollectorRegistry(), programmes=programmes
     )
     try:
         asyncio.run(serve(app, settings, listening=lambda url: print(url, flush=True)))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise Failure(
-            f"cannot listen on {settings.api_host}:{settings.api_port}: {error}"
+            f"cannot listen on {settings.api_host}:{settings.api_port} "
+            f"(CARBONFLOW_API_PORT): {_words(error)}"
         ) from error
 
 
 @click.command(
     epilog="\b\nExample:\n  CARBONFLOW_CLICKHOUSE_URL=http://clickhouse:8123 carbonflow migrate"
 )
-def migrate() -> None:
+@json_option
+def migrate(as_json: bool) -> None:
     """Bring the ClickHouse database to the newest version; safe to repeat."""
-    from sinks.connect import StoreSettings
+    from sinks.connect import StoreSettings, connect
     from sinks.migrate import MigrationError
     from sinks.migrate import migrate as run
 
     settings = settings_of(StoreSettings)
-    try:
-        applied = run(_client(settings), database=settings.database, replicated=settings.replicated)
-    except MigrationError as error:
-        raise Failure(str(error)) from error
+    with store_at(settings.clickhouse_url):
+        client = connect(settings.clickhouse_url)
+        try:
+            applied = run(client, database=settings.database, replicated=settings.replicated)
+        except MigrationError as error:
+            raise Failure(str(error)) from error
+    if as_json:
+        print_json({"database": settings.database, "applied": list(applied)})
+        return
     done = ", ".join(str(version) for version in applied)
     print(f"applied {done}" if applied else "up to date")
 
 
-@click.command(epilog="\b\nExample:\n  CARBONFLOW_BOOTSTRAP=kafka:9092 carbonflow topics")
-def topics() -> None:
-    """Make the topics that do not exist yet; safe to repeat."""
-    from aiokafka.errors import KafkaError
-
+@click.command(
+    epilog="\b\nExamples:\n  CARBONFLOW_BOOTSTRAP=kafka:9092 carbonflow topics\n"
+    "  CARBONFLOW_BOOTSTRAP=kafka:9092 carbonflow topics --replication 3 --partitions 24"
+)
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, 10_000),
+    help="Of each topic that is made and may have several [default: the catalogue's].",
+)
+@click.option(
+    "--replication",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="On how many brokers each partition is kept.",
+)
+@json_option
+def topics(partitions: int | None, replication: int, as_json: bool) -> None:
+    """Make the topics that do not exist yet; those that do stay as they are."""
     from producers.topics import ensure_topics
-    from schemas.catalogue import TOPICS
+    from schemas.catalogue import shipped
     from schemas.settings import BrokerSettings
 
     settings = settings_of(BrokerSettings)
-    try:
-        asyncio.run(ensure_topics(settings))
-    except (KafkaError, TimeoutError) as error:
-        raise Failure(f"the broker {settings.bootstrap}: {error!r}") from error
-    for name, topic in TOPICS.items():
-        print(f"{settings.prefix}{name}: {topic.partitions} partitions, {topic.cleanup}")
-
-
-def _client(settings: StoreSettings) -> Client:
-    from embedded.store import StoreError
-    from sinks.connect import connect
-
-    try:
-        return connect(settings.clickhouse_url)
-    except (ValueError, StoreError) as error:
-        raise Failure(f"ClickHouse: {error}") from error
+    with broker_at(settings.bootstrap):
+        made = asyncio.run(ensure_topics(settings, partitions=partitions, replication=replication))
+    catalogue = shipped() if partitions is None else shipped().repartitioned(partitions)
+    names = [settings.topic(name) for name in catalogue.topics]
+    if as_json:
+        print_json({"made": list(made), "found": [name for name in names if name not in made]})
+        return
+    for name, topic in zip(names, catalogue.topics.values(), strict=True):
+        how = f"made, {topic.partitions} partitions, {topic.cleanup}"
+        print(f"{name}: {how if name in made else 'is there'}")
 
 
 def _serve_metrics(registry: CollectorRegistry) -> None:
     from prometheus_client import start_http_server
 
     settings = settings_of(MetricsSettings)
-    if settings.metrics_port:
+    if not settings.metrics_port:
+        return
+    try:
         start_http_server(settings.metrics_port, settings.metrics_host, registry)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise _taken(settings) from error
+        where = f"{settings.metrics_host}:{settings.metrics_port}"
+        raise Failure(f"cannot serve metrics on {where}: {_words(error)}") from error
+
+
+def _taken(settings: MetricsSettings) -> Failure:
+    return Failure(
+        f"port {settings.metrics_port} of {settings.metrics_host} is taken: "
+        "CARBONFLOW_METRICS_PORT gives another"
+    )
+
+
+def _words(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from carbon.refusal import REFUSALS
 from cli.origin import Origin, asked, origin_options
 from cli.printing import print_json, print_table
 
@@ -23,7 +24,12 @@ def refusals() -> None:
     epilog="\b\nExamples:\n  carbonflow refusals list\n"
     "  carbonflow refusals list --code row_missing_value --limit 5",
 )
-@click.option("--code", help="Only with this code.")
+@click.option(
+    "--code",
+    type=click.Choice(tuple(REFUSALS)),
+    metavar="CODE",
+    help="Only with this code, such as row_bad_value.",
+)
 @click.option("--origin", "refused_by", type=click.Choice(("worker", "loader")), help="Only of it.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Rows.")
 @origin_options
@@ -63,19 +69,32 @@ def listing(
 @click.argument("refusal")
 @origin_options
 def show(refusal: str, origin: Origin, as_json: bool) -> None:
-    """Show one refusal with the bytes that were refused."""
+    """Show one refusal with the bytes that were refused, decoded where they can be."""
     with asked(origin) as answers:
         found = answers.get(f"/v1/refusals/{refusal}")
     if as_json:
         print_json(found)
         return
-    from carbon.refusal import REFUSALS
-
     about = found["refusal"]
     print(f"{about['code']}: {REFUSALS.get(about['code'], '')}")
     print(f"reason  {about['reason']}")
     print(f"where   {_where(about)}")
-    print(f"bytes   {base64.b64decode(found['value_base64'])!r}")
+    value = base64.b64decode(found["value_base64"])
+    print(f"bytes   {value!r}")
+    for name, field in _decoded(value).items():
+        print(f"  {name:<22} {'' if field is None else field}")
+
+
+def _decoded(value: bytes) -> dict[str, object]:
+    """Return the fields of a refused record; none where it is not one."""
+    from schemas.framing import WireError
+    from schemas.singles import decode_one
+
+    try:
+        record, fields = decode_one(value)
+    except WireError:
+        return {}
+    return {"record": record, **fields}
 
 
 def _where(row: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,9 +12,11 @@ import click
 
 from cli.inputs import RELEASE, factor_option, read_factors
 from cli.parsing import Command, Failure, data_dir_option
+from cli.programmes import read_programmes
 
 if TYPE_CHECKING:
     from carbon.factors import Factor
+    from carbon.programmes import Programme
     from embedded.progress import View
     from embedded.stack import StackSettings
 
@@ -69,6 +71,7 @@ def up(
         if port_is_taken(port):
             raise Failure(f"port {port} is taken; {option} gives another")
     factors = read_factors((RELEASE, *specs))
+    programmes = read_programmes()
     settings = StackSettings(
         data_dir=data_dir,
         what="carbonflow up",
@@ -78,14 +81,20 @@ def up(
     )
     with view(Console(stderr=True), quiet=False) as seen:
         try:
-            _serve(settings, factors, api_port, seen)
+            _serve(settings, factors, programmes, api_port, seen)
         except KeyboardInterrupt:
             seen.tell("stopped")
         except StackError as error:
             raise Failure(str(error)) from error
 
 
-def _serve(settings: StackSettings, factors: list[Factor], api_port: int, seen: View) -> None:
+def _serve(
+    settings: StackSettings,
+    factors: list[Factor],
+    programmes: Mapping[str, Programme],
+    api_port: int,
+    seen: View,
+) -> None:
     from embedded.job import prepare
     from embedded.serving import serving
     from embedded.stack import TICK_S, running
@@ -95,7 +104,7 @@ def _serve(settings: StackSettings, factors: list[Factor], api_port: int, seen: 
         stack.start_workers()
         urls = {"bootstrap": stack.broker.bootstrap, "api": f"http://127.0.0.1:{api_port}"}
         stop = asyncio.Event()
-        served = stack.beside(serving(stack, port=api_port, stop=stop), stop)
+        served = stack.beside(serving(stack, programmes=programmes, port=api_port, stop=stop), stop)
         stack.ownership.tell({"what": settings.what, **urls})
         print(f"broker   {urls['bootstrap']}")
         print(f"api      {urls['api']}  (docs: {urls['api']}/docs)")

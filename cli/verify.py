@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from cli.broker import settings_of
-from cli.origin import existing
+from cli.origin import existing, url_of_store
+from cli.outages import broker_at, store_at
 from cli.parsing import Failure, data_dir_option, json_option
-from cli.printing import print_json
+from cli.printing import counted, print_json
 
 
 @click.command(
@@ -20,7 +23,11 @@ from cli.printing import print_json
     "  carbonflow verify --clickhouse http://clickhouse:8123 --bootstrap kafka:9092"
 )
 @data_dir_option
-@click.option("--clickhouse", metavar="URL", help="Check a ClickHouse server instead of a folder.")
+@click.option(
+    "--clickhouse",
+    metavar="URL",
+    help="Check a ClickHouse server instead of a folder [default: CARBONFLOW_CLICKHOUSE_URL].",
+)
 @click.option("--bootstrap", metavar="HOST:PORT", help="Its Kafka [default: CARBONFLOW_BOOTSTRAP].")
 @json_option
 def verify(data_dir: Path, clickhouse: str | None, bootstrap: str | None, as_json: bool) -> None:
@@ -28,8 +35,11 @@ def verify(data_dir: Path, clickhouse: str | None, bootstrap: str | None, as_jso
     from embedded.ownership import running_owner
 
     api = running_owner(data_dir).get("api")
+    source = click.get_current_context().get_parameter_source("data_dir")
+    if clickhouse is None and api is None and source is not ParameterSource.COMMANDLINE:
+        clickhouse = os.environ.get("CARBONFLOW_CLICKHOUSE_URL")
     if clickhouse is not None:
-        verdict = asyncio.run(_of_servers(clickhouse, bootstrap))
+        verdict = _of_servers(clickhouse, bootstrap)
     elif bootstrap is not None:
         raise click.UsageError("--bootstrap goes with --clickhouse")
     elif isinstance(api, str):
@@ -48,7 +58,7 @@ def verify(data_dir: Path, clickhouse: str | None, bootstrap: str | None, as_jso
                     f"{one['kind']}: {one['where']}: expected {one['expected']}, "
                     f"found {one['found']}"
                 )
-        raise Failure(f"verify: {len(drift)} disagreements, first {drift[0]}")
+        raise Failure(f"verify: {counted(len(drift), 'disagreement')}, first {drift[0]}")
 
 
 def _of_running(api: str) -> dict[str, Any]:
@@ -77,11 +87,8 @@ def _of_folder(data_dir: Path) -> dict[str, Any]:
             raise Failure(str(error)) from error
 
 
-async def _of_servers(clickhouse: str, bootstrap: str | None) -> dict[str, Any]:
-    from aiokafka.errors import KafkaError
-
+def _of_servers(clickhouse: str, bootstrap: str | None) -> dict[str, Any]:
     from embedded.monitor import Monitor
-    from embedded.store import StoreError
     from schemas.catalogue import ACTIVITY_TOPICS
     from sinks.connect import StoreSettings, connect
     from sinks.verify import verify as compare
@@ -89,16 +96,19 @@ async def _of_servers(clickhouse: str, bootstrap: str | None) -> dict[str, Any]:
 
     worker = settings_of(WorkerSettings)
     store = settings_of(StoreSettings)
+    broker = bootstrap or worker.bootstrap
     topics = [worker.prefix + topic for topic in ACTIVITY_TOPICS]
-    try:
-        async with Monitor(bootstrap or worker.bootstrap) as monitor:
+
+    async def committed() -> dict[tuple[str, int], int]:
+        async with Monitor(broker) as monitor:
             worked = await monitor.committed(worker.group_id, topics)
-        places = {(place.topic, place.partition): offset for place, offset in worked.items()}
-        return _as_json(compare(connect(clickhouse), places, database=store.database))
-    except KafkaError as error:
-        raise Failure(f"the broker {bootstrap or worker.bootstrap}: {error!r}") from error
-    except (ValueError, StoreError) as error:
-        raise Failure(f"ClickHouse: {error}") from error
+        return {(place.topic, place.partition): offset for place, offset in worked.items()}
+
+    with broker_at(broker):
+        places = asyncio.run(committed())
+    with store_at(clickhouse):
+        client = connect(url_of_store(clickhouse))
+        return _as_json(compare(client, places, database=store.database))
 
 
 def _as_json(verdict: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message
 
 from api.app import create_app
 from api.settings import ApiSettings
-from producers.programmes.load import load_programmes
+from carbon.programmes import Programme
 from sinks.queries import Queries
 
 HTTP_S_MAX = 30.0
@@ -66,13 +66,13 @@ class HttpAnswers:
 class StoreAnswers:
     """Asks a store, through the API's own application."""
 
-    def __init__(self, queries: Queries) -> None:
-        """Ask these queries."""
+    def __init__(self, queries: Queries, programmes: Mapping[str, Programme]) -> None:
+        """Ask these queries, and recompute under these programmes."""
         self._app = create_app(
             queries,
             settings=ApiSettings(),
             registry=CollectorRegistry(),
-            programmes=load_programmes(),
+            programmes=programmes,
         )
 
     def get(self, path: str, **query: str | int | None) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def _published(release: str, queries: Queries) -> Iterable[Factor]:
     cursor = None
     while True:
         page = queries.factors(FactorFilter(release=release), cursor=cursor, limit=LIMIT_MAX)
-        yield from page.items
+        yield from (item.plain for item in page.items)
         cursor = page.next_cursor
         if cursor is None:
             return

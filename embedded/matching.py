@@ -1,7 +1,7 @@
 """Which published factor an activity would get: the workers' match, over what an API lists.
 
-Factors are taken as published in the order of their releases' names, because a list does not tell
-when each came.
+Factors are taken in the order of their publication, as the workers take them: of two for the same,
+the later published wins.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def match_factor(
         for place in chain(region)
         for one in _listed(answers, place, kind=kind, subject=subject, boundary=boundary)
     ]
-    listed.sort(key=lambda one: str(one["release"]))
+    listed.sort(key=lambda one: int(one["published_order"]))
     table = FactorTable.of(_factor(one) for one in listed)
     match = table.at(
         kind,

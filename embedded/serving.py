@@ -7,7 +7,7 @@ the store and the broker.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -15,8 +15,8 @@ from pydantic import BaseModel
 
 from api.app import create_app, serve
 from api.settings import ApiSettings
+from carbon.programmes import Programme
 from embedded.stack import Stack
-from producers.programmes.load import load_programmes
 
 
 class Disagreement(BaseModel):
@@ -35,17 +35,20 @@ class Agreement(BaseModel):
     drift: list[Disagreement]
 
 
-def serving(stack: Stack, *, port: int, stop: asyncio.Event) -> Coroutine[Any, Any, None]:
+def serving(
+    stack: Stack, *, programmes: Mapping[str, Programme], port: int, stop: asyncio.Event
+) -> Coroutine[Any, Any, None]:
     """Return what serves the API of a stack until `stop` is set.
 
     Args:
         stack: The running stack.
+        programmes: Programmes by name, as its workers have them.
         port: Port of 127.0.0.1.
         stop: Set it to end.
     """
     settings = ApiSettings(api_port=port)
     app = create_app(
-        stack.queries, settings=settings, registry=stack.registry, programmes=load_programmes()
+        stack.queries, settings=settings, registry=stack.registry, programmes=programmes
     )
 
     @app.get("/v1/verify", tags=["ledger"])

@@ -1,6 +1,7 @@
 """The composition root of one machine: broker, store, sink and workers over one folder.
 
     <data dir>/lock       who owns it
+    <data dir>/sample     says that a demo made all of it
     <data dir>/broker/    the broker's data
     <data dir>/store/     chDB
     <data dir>/worker/    Faust's own files
@@ -17,8 +18,6 @@ the same folder goes on where it was.
 from __future__ import annotations
 
 import asyncio
-import logging
-import shutil
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -33,7 +32,9 @@ from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from embedded.background import Background
-from embedded.broker import Broker, BrokerError, await_former
+from embedded.broker import Broker, BrokerError
+from embedded.folder import RealBooksError, clear, mark_real, mark_sample
+from embedded.log import logged
 from embedded.monitor import Monitor, Standing
 from embedded.ownership import InUseError, Ownership, UnusableError
 from embedded.store import Store, StoreError
@@ -54,7 +55,6 @@ T = TypeVar("T")
 GROUP = "carbonflow"
 TICK_S = 0.2
 STALL_S_MAX = 120.0
-KEPT = ("broker", "store", "worker", "logs")
 _SINK_STOP_S = 60.0
 _CLOSE_S = 5.0
 _DEATH_S = 0.5
@@ -75,6 +75,8 @@ class StackSettings:
         broker_port: Port of the broker; a free one where None.
         metrics_port: Port of the first worker's metrics, which the others' follow; 0 is none.
         fresh: Forget everything the folder holds.
+        spare: Fresh or not, forget nothing but a sample.
+        sample: All that is going to be worked is made up.
         worker_environ: Further settings of the workers, `CARBONFLOW_<FIELD>`.
     """
 
@@ -84,6 +86,8 @@ class StackSettings:
     broker_port: int | None = None
     metrics_port: int = 0
     fresh: bool = False
+    spare: bool = False
+    sample: bool = False
     worker_environ: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -124,10 +128,12 @@ class Stack:
         self.ownership = Ownership.take(folder, what=settings.what)
         parts.callback(self.ownership.release)
         if settings.fresh:
-            _clear(folder)
+            clear(folder, only_sample=settings.spare)
+        if settings.sample:
+            mark_sample(folder)
         logs = folder / "logs"
         logs.mkdir(exist_ok=True)
-        parts.enter_context(_logged(logs / "stack.log"))
+        parts.enter_context(logged(logs / "stack.log"))
         self.store = parts.enter_context(Store.open(folder / "store"))
         is_new = bool(migrate(self.store.writer))
         self.broker = parts.enter_context(
@@ -181,6 +187,8 @@ class Stack:
 
     def start_workers(self) -> None:
         """Start the worker processes; they take up all published factors, then begin to work."""
+        if not self.settings.sample:
+            mark_real(self.settings.data_dir)
         self._workers.start(self.settings.workers)
 
     def check(self) -> None:
@@ -365,6 +373,7 @@ def _explained() -> Iterator[None]:
         WorkerError,
         InUseError,
         UnusableError,
+        RealBooksError,
         MigrationError,
         TopicsError,
     ) as error:
@@ -375,25 +384,3 @@ def _explained() -> Iterator[None]:
         raise StackError(f"the store cannot be asked: {error}") from error
     except CancelledError:
         raise StackError("the stack is being stopped") from None
-
-
-@contextmanager
-def _logged(path: Path) -> Iterator[None]:
-    """Write what this process logs to a file: the terminal belongs to the person."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        handler.close()
-
-
-def _clear(folder: Path) -> None:
-    """Forget everything a stack keeps in a folder, and nothing else that is there."""
-    await_former(folder / "broker")
-    for name in KEPT:
-        if (folder / name).exists():
-            shutil.rmtree(folder / name)

@@ -1,12 +1,14 @@
 """The summary of a run as tables, and how amounts are written for people.
 
-Masses become g, kg, t or kt, energies Wh to GWh, with five significant digits and thousands
-separated. Rounding here is for the eye only; the JSON form has the integers.
+Masses become g, kg, t or kt, energies Wh to GWh, thousands separated. A single amount has five
+significant digits; the amounts of a column share one unit and have three decimals, so that they can
+be compared at a glance. Rounding here is for the eye only; the JSON form has the integers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -52,6 +54,25 @@ def transport(transport_kg_km: int) -> str:
     return _scaled(transport_kg_km, _TRANSPORT_KG_KM)
 
 
+def masses(amounts_mg: Sequence[int | None]) -> list[str]:
+    """Return a column of masses [mg] for people, in the unit of their median; None is empty.
+
+    >>> masses([10_408_000, -1_234_567_890, None])
+    ['10.408 kg', '-1,234.568 kg', '']
+    """
+    return _column(amounts_mg, _MASS_MG)
+
+
+def energies(energies_wh: Sequence[int | None]) -> list[str]:
+    """Return a column of energies [Wh] for people."""
+    return _column(energies_wh, _ENERGY_WH)
+
+
+def transports(transports_kg_km: Sequence[int | None]) -> list[str]:
+    """Return a column of transport activities [kg km] for people."""
+    return _column(transports_kg_km, _TRANSPORT_KG_KM)
+
+
 def show(summary: Summary, console: Console) -> None:
     """Print a summary."""
     console.print(_totals(summary.totals))
@@ -86,44 +107,67 @@ def _totals(totals: Sequence[Total]) -> Table:
     programmes: dict[str, dict[str, list[Total]]] = {}
     for total in totals:
         programmes.setdefault(total.programme, {}).setdefault(total.region, []).append(total)
-    rows: list[tuple[str, ...]] = []
+    places: list[tuple[str, str]] = []
+    sums: list[_Sums] = []
     for programme, regions in programmes.items():
         every = [total for found in regions.values() for total in found]
-        rows.append((programme, "all" if len(regions) > 1 else next(iter(regions)), *_sums(every)))
+        places.append((programme, "all" if len(regions) > 1 else next(iter(regions))))
+        sums.append(_Sums.of(every))
         if len(regions) == 1:
             continue
         busiest = sorted(regions.items(), key=lambda entry: -entry[1][0].activities)
-        rows += [("", region, *_sums(found)) for region, found in busiest[:REGIONS_SHOWN]]
+        for region, found in busiest[:REGIONS_SHOWN]:
+            places.append(("", region))
+            sums.append(_Sums.of(found))
         if rest := busiest[REGIONS_SHOWN:]:
-            others = [total for _, found in rest for total in found]
-            rows.append(("", f"{len(rest)} more", *_sums(others)))
-    heads = ("programme", "region", "activities", "energy or transport", "emitted", "saved")
+            places.append(("", f"{len(rest)} more"))
+            sums.append(_Sums.of([total for _, found in rest for total in found]))
+    columns = (
+        [f"{each.activities:,}" for each in sums],
+        energies([each.energy_wh or None for each in sums]),
+        transports([each.transport_kg_km or None for each in sums]),
+        masses([each.emitted_mg for each in sums]),
+        masses([each.saved_mg for each in sums]),
+    )
+    rows = [(*place, *cells) for place, *cells in zip(places, *columns, strict=True)]
+    heads = ("programme", "region", "activities", "energy", "transport", "emitted", "saved")
     return grid("Totals by programme and region", heads, rows, left=2)
 
 
-def _sums(totals: Sequence[Total]) -> tuple[str, str, str, str]:
-    emissions = [total for total in totals if total.quantity == "emission"]
-    reductions = [total for total in totals if total.quantity == "reduction"]
-    energy_wh = sum(total.energy_wh for total in emissions)
-    transport_kg_km = sum(total.transport_kg_km for total in emissions)
-    return (
-        f"{sum(total.activities for total in emissions):,}",
-        energy(energy_wh) if energy_wh else transport(transport_kg_km),
-        mass(sum(total.amount_mg for total in emissions)),
-        mass(sum(total.amount_mg for total in reductions)) if reductions else "",
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sums:
+    """Sums over some totals; `saved_mg` is None where nothing can be saved."""
+
+    activities: int
+    energy_wh: int
+    transport_kg_km: int
+    emitted_mg: int
+    saved_mg: int | None
+
+    @classmethod
+    def of(cls, totals: Sequence[Total]) -> _Sums:
+        emissions = [total for total in totals if total.quantity == "emission"]
+        reductions = [total for total in totals if total.quantity == "reduction"]
+        return cls(
+            activities=sum(total.activities for total in emissions),
+            energy_wh=sum(total.energy_wh for total in emissions),
+            transport_kg_km=sum(total.transport_kg_km for total in emissions),
+            emitted_mg=sum(total.amount_mg for total in emissions),
+            saved_mg=sum(total.amount_mg for total in reductions) if reductions else None,
+        )
 
 
 def _accounts(accounts: Sequence[Balance]) -> Table:
+    emitted = masses([account.emissions_mg for account in accounts])
+    saved = masses([account.reduction_mg for account in accounts])
     rows = [
         (
             account.account_id,
             account.programme,
             f"{account.session_count + account.trip_count:,}",
-            mass(account.emissions_mg),
-            mass(account.reduction_mg),
+            *amounts,
         )
-        for account in accounts
+        for account, *amounts in zip(accounts, emitted, saved, strict=True)
     ]
     heads = ("account", "programme", "activities", "emitted", "saved")
     return grid("Top accounts", heads, rows, left=2)
@@ -165,3 +209,11 @@ def _scaled(amount: int, units: Sequence[tuple[str, int]]) -> str:
             places = max(0, 4 - len(str(abs(amount) // size)) + 1) if size > 1 else 0
             return f"{scaled:,.{places}f} {unit}"
     return f"0 {units[-1][0]}"
+
+
+def _column(amounts: Sequence[int | None], units: Sequence[tuple[str, int]]) -> list[str]:
+    sizes = sorted(abs(amount) for amount in amounts if amount)
+    median = sizes[len(sizes) // 2] if sizes else 0
+    unit, size = next((each for each in units if median >= each[1]), units[-1])
+    places = 3 if size > 1 else 0
+    return ["" if each is None else f"{each / size:,.{places}f} {unit}" for each in amounts]

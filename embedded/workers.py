@@ -3,7 +3,7 @@
 A worker that meets anything but bad input stops with a non-zero status and its offsets unmoved;
 that is by design, and starting it again is what makes it safe. A worker that keeps ending has a
 reason a person must see: after `RESTARTS_MAX` the supervisor gives up and says what the last one
-wrote.
+wrote. One that has lived for `LIVED_S` was well: what ended it is not what ended those before.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from embedded.children import end, log_tail, spawn
 
 RESTARTS_MAX = 5
+LIVED_S = 300.0
 TERM_S = 20.0
 
 
@@ -28,13 +30,14 @@ class WorkerError(Exception):
 
 @dataclass(slots=True)
 class _Place:
-    """The place of one worker: its process, and how often it was started again."""
+    """The place of one worker: its process, since when, and how often it was started again."""
 
     name: str
     log_path: Path
     environ: dict[str, str]
     child: subprocess.Popen[bytes]
     log_from: int
+    started_s: float
     restarts: int = 0
 
 
@@ -48,12 +51,14 @@ class Workers:
         metrics_ports: Port of each worker's metrics; none where empty.
         log_dir: Takes `worker-<n>.log`.
         tell: Is told about every restart.
+        now: A clock [s].
     """
 
     environ: Mapping[str, str]
     metrics_ports: Sequence[int]
     log_dir: Path
     tell: Callable[[str], None]
+    now: Callable[[], float] = time.monotonic
     command: tuple[str, ...] = (sys.executable, "-m", "cli.main", "worker")
     places: list[_Place] = field(default_factory=list)
 
@@ -66,18 +71,20 @@ class Workers:
             port = self.metrics_ports[number] if self.metrics_ports else 0
             environ["CARBONFLOW_METRICS_PORT"] = str(port)
             child, log_from = self._spawn(log_path, environ)
-            self.places.append(_Place(name, log_path, environ, child, log_from))
+            self.places.append(_Place(name, log_path, environ, child, log_from, self.now()))
 
     def check(self) -> None:
         """Start again what has ended.
 
         Raises:
-            WorkerError: One has ended more than RESTARTS_MAX times.
+            WorkerError: One has ended more than RESTARTS_MAX times, each time before LIVED_S.
         """
         for place in self.places:
             status = place.child.poll()
             if status is None:
                 continue
+            if self.now() - place.started_s >= LIVED_S:
+                place.restarts = 0
             words = log_tail(place.log_path, lines=1, since=place.log_from) or "no message"
             if place.restarts >= RESTARTS_MAX:
                 raise WorkerError(
@@ -87,6 +94,7 @@ class Workers:
             place.restarts += 1
             self.tell(f"{place.name} ended with status {status} and is started again: {words}")
             place.child, place.log_from = self._spawn(place.log_path, place.environ)
+            place.started_s = self.now()
 
     def stop(self, *, term_s: float = TERM_S) -> None:
         """Ask all of them to end, kill those that have not after a while; twice is fine."""

@@ -54,7 +54,11 @@ class CarbonflowProducer:
             compression_type="lz4",
             max_batch_size=BATCH_BYTES,
         )
-        await producer.start()
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()  # It has begun to connect, and would say that nobody closed it.
+            raise
         self._producer = producer
         return self
 

@@ -42,8 +42,8 @@ async def ensure_topics(
     catalogue = shipped() if partitions is None else shipped().repartitioned(partitions)
     wanted = {full_name(settings.prefix, topic.name): topic for topic in catalogue.topics.values()}
     admin = AIOKafkaAdminClient(**settings.client_options())
-    await admin.start()
     try:
+        await admin.start()
         missing = sorted(wanted.keys() - set(await admin.list_topics()))
         if missing:
             await _create(

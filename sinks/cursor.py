@@ -16,8 +16,8 @@ class CursorError(ValueError):
 def to_cursor(key: tuple[str | int, ...]) -> str:
     """Return the cursor of a row's key.
 
-    >>> from_cursor(to_cursor((1609459200000, "a:1:0:emission:0")), int, str)
-    (1609459200000, 'a:1:0:emission:0')
+    >>> from_cursor(to_cursor((1609459200000, "charging:a:1:0:emission:0")), int, str)
+    (1609459200000, 'charging:a:1:0:emission:0')
     """
     text = json.dumps(key, ensure_ascii=False, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

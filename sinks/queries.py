@@ -18,10 +18,10 @@ from sinks.records import (
     Balance,
     ChargingSession,
     Counts,
-    Factor,
     FreightTrip,
     Instant,
     Page,
+    PublishedFactor,
     Refusal,
     RefusedRecord,
     Total,
@@ -40,6 +40,8 @@ _EXPRESSIONS: Final = {
     "refused_at": "toUnixTimestamp64Milli(_timestamp)",
     "valid_from": "toUnixTimestamp64Milli(valid_from)",
     "valid_to": "toUnixTimestamp64Milli(valid_to)",
+    # Factors have one partition, so that there is one order.
+    "published_order": "_offset",
 }
 
 
@@ -147,17 +149,17 @@ class Queries:
         trips = f"SELECT {_columns(FreightTrip)} FROM {{db}}.trips {where}"
         return _first(self._values(FreightTrip, trips, **place))
 
-    def factor(self, release: str, factor_id: str) -> Factor | None:
+    def factor(self, release: str, factor_id: str) -> PublishedFactor | None:
         """Return a factor of a release."""
         sql = (
-            f"SELECT {_columns(Factor)} FROM {{db}}.published_factors "
+            f"SELECT {_columns(PublishedFactor)} FROM {{db}}.published_factors "
             "WHERE release = {release:String} AND factor_id = {id:String}"
         )
-        return _first(self._values(Factor, sql, release=release, id=factor_id))
+        return _first(self._values(PublishedFactor, sql, release=release, id=factor_id))
 
     def factors(
         self, which: FactorFilter, *, cursor: str | None = None, limit: int = 100
-    ) -> Page[Factor]:
+    ) -> Page[PublishedFactor]:
         """Return factors by release and id.
 
         Raises:
@@ -178,15 +180,16 @@ class Queries:
             values["after_release"], values["after_id"] = from_cursor(cursor, str, str)
             where.append("(release, factor_id) > ({after_release:String}, {after_id:String})")
         sql = (
-            f"SELECT {_columns(Factor)} FROM {{db}}.published_factors WHERE {' AND '.join(where)} "
+            f"SELECT {_columns(PublishedFactor)} FROM {{db}}.published_factors "
+            f"WHERE {' AND '.join(where)} "
             "ORDER BY release, factor_id LIMIT {limit:UInt32}"
         )
-        rows = self._values(Factor, sql, limit=_limit(limit) + 1, **values)
+        rows = self._values(PublishedFactor, sql, limit=_limit(limit) + 1, **values)
         return _page(rows, limit, lambda row: (row.release, row.factor_id))
 
     def factors_behind(
         self, transfer: Transfer, activity: ChargingSession | FreightTrip | None
-    ) -> tuple[Factor, ...]:
+    ) -> tuple[PublishedFactor, ...]:
         """Return the factor a transfer names; if hourly, every hour that the session touches."""
         named = self.factor(transfer.factor_release, transfer.factor_id)
         if named is None:
@@ -194,7 +197,7 @@ class Queries:
         if named.kind != "grid_hourly" or not isinstance(activity, ChargingSession):
             return (named,)
         sql = (
-            f"SELECT {_columns(Factor)} FROM {{db}}.published_factors "
+            f"SELECT {_columns(PublishedFactor)} FROM {{db}}.published_factors "
             "WHERE release = {release:String} AND kind = {kind:String} "
             "AND region = {region:String} AND subject = {subject:String} "
             "AND boundary = {boundary:String} AND gas = {gas:String} AND unit = {unit:String} "
@@ -207,7 +210,7 @@ class Queries:
         }
         # The end of a session is exclusive, unless it has no length.
         last = max(activity.started_at, activity.ended_at - 1)
-        hours = self._values(Factor, sql, first=activity.started_at, last=last, **series)
+        hours = self._values(PublishedFactor, sql, first=activity.started_at, last=last, **series)
         return hours or (named,)
 
     def refusals(

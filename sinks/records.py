@@ -5,7 +5,7 @@ named alike mean the same; an `Instant` field is how a query knows that a column
 into milliseconds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Generic, NewType, TypeVar
 
 from carbon.factors import Factor
@@ -18,6 +18,7 @@ __all__ = [
     "FreightTrip",
     "Instant",
     "Page",
+    "PublishedFactor",
     "Refusal",
     "RefusedRecord",
     "Total",
@@ -34,6 +35,21 @@ class Page(Generic[T]):
 
     items: tuple[T, ...]
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedFactor(Factor):
+    """A factor and its place in the order of publication.
+
+    Of two factors for the same, the later published wins; one published again moves to the end.
+    """
+
+    published_order: int
+
+    @property
+    def plain(self) -> Factor:
+        """The factor itself, which equals another with the same figures."""
+        return Factor(**{each.name: getattr(self, each.name) for each in fields(Factor)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,14 +28,14 @@ from aiokafka.errors import CommitFailedError
 
 from schemas.pacing import pace
 from schemas.settings import BrokerSettings
-from sinks.connect import Client
+from sinks.connect import Client, database_name
 from sinks.metrics import SinkMetrics
 from sinks.writer import ROUTES, Writer, Written
 
 _FETCH_BYTES_MAX = 8 * 1024 * 1024
 _TOPICS_POLL_S = 0.1
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("carbonflow.sink")
 
 
 class SinkError(Exception):
@@ -63,6 +63,11 @@ class SinkSettings(BrokerSettings):
     sink_wait_ms_max: int = 500
     sink_topics_wait_ms_max: int = 60_000
     sink_session_ms: int = 10_000
+
+    def __post_init__(self) -> None:
+        """Refuse what is no name of a database, too."""
+        BrokerSettings.__post_init__(self)
+        database_name(self.database)
 
     @property
     def group_id(self) -> str:
@@ -99,9 +104,9 @@ async def run_sink(
         # A rebalance waits for the insert under way.
         rebalance_timeout_ms=max(60_000, settings.sink_session_ms),
     )
-    await consumer.start()
-    pace(consumer)
     try:
+        await consumer.start()
+        pace(consumer)
         names = {settings.prefix + topic: topic for topic in ROUTES}
         await _await_topics(consumer, names, settings.sink_topics_wait_ms_max)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sink") as thread:

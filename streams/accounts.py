@@ -93,6 +93,10 @@ class Accounts:
     def __len__(self) -> int:
         return len(self._row_of)
 
+    def names(self) -> list[str]:
+        """Return the account_id of every account."""
+        return list(self._row_of)
+
     def rows(self, names: Sequence[str]) -> Int64Array:
         """Return the row of each account or NEW, shape (k,)."""
         rows = map(self._row_of.get, names, repeat(NEW))

@@ -19,6 +19,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pyarrow as pa
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupLoadInProgressError, KafkaError
@@ -27,6 +28,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from schemas.batches import BATCH_BYTES_MAX
 from schemas.catalogue import ACTIVITY_TOPICS
 from schemas.columns import decode
+from schemas.partition import partitions_of
 from streams.accounts import Accounts
 from streams.breaker import Breaker
 from streams.delivery import deliver
@@ -44,6 +46,14 @@ RETRY_S = 0.1
 
 class OffsetsLost(RuntimeError):
     """There are accounts but no committed offsets: starting over would book old events again."""
+
+
+class RecordsMissing(RuntimeError):
+    """Records that were never worked are not there to be worked: expired, truncated or skipped."""
+
+
+class PartitionsChanged(RuntimeError):
+    """An account was restored in a partition that is not its own: the topics were repartitioned."""
 
 
 class UnreadableBalance(RuntimeError):
@@ -82,6 +92,8 @@ class Book:
         self.partition = partition
         self.accounts = accounts
         self.next_offset = next_offset
+        # Kafka timestamp of the last record worked, by topic; until there is one, the opening.
+        self.reached_ms = dict.fromkeys(next_offset, time.time() * 1000)
         self._settings = settings
         self._producer = producer
         self._breaker = breaker
@@ -89,8 +101,14 @@ class Book:
         self._closed = False
 
     @classmethod
-    async def open(cls, settings: WorkerSettings, partition: int, breaker: Breaker) -> Book:
-        """Fence the former owner, read the offsets, restore the accounts."""
+    async def open(
+        cls, settings: WorkerSettings, partition: int, breaker: Breaker, *, partitions: int
+    ) -> Book:
+        """Fence the former owner, read the offsets, restore the accounts.
+
+        Raises:
+            RuntimeError: What is on the broker does not fit together; each says why.
+        """
         began = time.monotonic()
         producer = AIOKafkaProducer(
             **settings.client_options(),
@@ -106,6 +124,8 @@ class Book:
             committed = await _committed(settings, partition)
             accounts = await _restore(settings, partition)
             _check_offsets(settings, partition, committed, accounts)
+            await _check_kept(settings, partition, committed)
+            _check_at_home(partition, accounts, partitions)
         except BaseException:
             await producer.stop()
             raise
@@ -125,6 +145,11 @@ class Book:
             fresh = part.since(self.next_offset[part.topic])
             if self._closed or not len(fresh):
                 return None
+            if fresh.begin is not None and fresh.begin > self.next_offset[part.topic]:
+                raise RecordsMissing(
+                    f"{part.topic} {part.partition}: the next offset is "
+                    f"{self.next_offset[part.topic]}, but a slice begins at {fresh.begin}"
+                )
             began = time.monotonic()
             outcome = step(fresh, self.accounts, rules)
             self._breaker.check(outcome, len(fresh))
@@ -140,6 +165,7 @@ class Book:
             delivered = time.monotonic()
             self.accounts.apply(outcome.change)
             self.next_offset[part.topic] = fresh.next_offset
+            self.reached_ms[part.topic] = float(fresh.timestamps_ms[-1])
             seconds = {
                 "step": stepped - began,
                 "deliver": delivered - stepped,
@@ -220,6 +246,31 @@ def _check_offsets(
             f"partition {partition} has {len(accounts)} accounts, but group "
             f"{settings.group_id} has no committed offsets: restore them before going on"
         )
+
+
+async def _check_kept(
+    settings: WorkerSettings, partition: int, committed: Mapping[str, int]
+) -> None:
+    consumer = AIOKafkaConsumer(**settings.client_options(), group_id=None)
+    await consumer.start()
+    try:
+        sources = {TopicPartition(settings.topic(t), partition): t for t in ACTIVITY_TOPICS}
+        kept = await consumer.beginning_offsets(list(sources))
+    finally:
+        await consumer.stop()
+    for source, topic in sources.items():
+        if 0 <= committed[topic] < kept[source]:
+            raise RecordsMissing(
+                f"{source.topic} {partition} is kept from {kept[source]} on, but only those below "
+                f"{committed[topic]} were worked; set the offset of {settings.group_id} to go on"
+            )
+
+
+def _check_at_home(partition: int, accounts: Accounts, partitions: int) -> None:
+    names = pa.array(accounts.names(), pa.string())
+    strangers = int((partitions_of(names, partitions) != partition).sum())
+    if strangers:
+        raise PartitionsChanged(f"{strangers} accounts of partition {partition} belong to others")
 
 
 async def _restore(settings: WorkerSettings, partition: int) -> Accounts:

@@ -33,4 +33,7 @@ class Breaker:
         unreadable = sum(bad.code in UNREADABLE for bad in outcome.refused)
         self._run = self._run + records if unreadable == records else 0
         if self._records_max and self._run >= self._records_max:
-            raise BreakerOpen(f"{self._run} records in a row cannot be decoded")
+            raise BreakerOpen(
+                f"{self._run} records in a row cannot be decoded; mend their producer, or let them "
+                "be refused with a higher CARBONFLOW_BREAKER_RECORDS (0: no limit)"
+            )

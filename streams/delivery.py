@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from schemas.batches import column_batches
+from schemas.batches import BATCH_BYTES_MAX, column_batches
 from schemas.partition import partition_of
 from schemas.settings import BrokerSettings
 from streams.slice import Slice
@@ -73,7 +73,8 @@ async def deliver(
         await producer.commit_transaction()
     except Exception as error:
         # Once fenced, aiokafka may only say that there is no transaction.
-        failures = {future.exception() for future in sent if future.done()}
+        ended = [future for future in sent if future.done() and not future.cancelled()]
+        failures = {future.exception() for future in ended}
         for failure in failures:
             if isinstance(failure, ProducerFenced):
                 raise failure from error
@@ -104,6 +105,7 @@ async def _send(
 def _refusals(part: Slice, outcome: Outcome) -> Iterable[Message]:
     for bad in outcome.refused:
         timestamp = int(part.timestamps_ms[bad.position])
+        value = part.values[bad.position]
         headers = {
             "code": bad.code,
             "reason": bad.reason,
@@ -113,9 +115,13 @@ def _refusals(part: Slice, outcome: Outcome) -> Iterable[Message]:
             "offset": str(part.offsets[bad.position]),
             "timestamp": str(timestamp),
         }
+        if value is not None and len(value) > BATCH_BYTES_MAX:
+            # A refusal adds headers, so the largest message would not fit any more.
+            headers["bytes"] = str(len(value))
+            value = value[:BATCH_BYTES_MAX]
         yield (
             part.keys[bad.position],
-            part.values[bad.position],
+            value,
             timestamp,
             [(name, text.encode()) for name, text in headers.items()],
         )

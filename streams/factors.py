@@ -8,6 +8,7 @@ then on.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from types import TracebackType
 
@@ -23,6 +24,10 @@ from streams.step import Rules
 from streams.transfers import FactorNames
 
 log = logging.getLogger("carbonflow.factors")
+
+
+class FactorsMissing(RuntimeError):
+    """No factor was published in time: to work without would refuse everything."""
 
 
 class UnreadableFactor(RuntimeError):
@@ -54,6 +59,7 @@ class LiveRules:
             group_id=None,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
+            isolation_level="read_committed",
         )
         await consumer.start()
         pace(consumer)
@@ -62,8 +68,14 @@ class LiveRules:
         source = TopicPartition(name, 0)
         consumer.assign([source])
         end = (await consumer.end_offsets([source]))[source]
-        while await consumer.position(source) < end:
+        deadline = time.monotonic() + self._settings.startup_wait_s_max
+        # Without any factor every event would be refused, and its offset passed.
+        while await consumer.position(source) < end or not self._factors:
             await self._read(consumer, timeout_ms=500)
+            if time.monotonic() > deadline:
+                raise FactorsMissing(
+                    f"{name} holds no factors; publish some, such as by `carbonflow factors load`"
+                )
         self.current = self._rules()
         log.info("%d factors in force", len(self._factors))
         return self

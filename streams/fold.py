@@ -14,6 +14,8 @@ from streams.activities import Activities
 
 DAY_MS: Final = 86_400_000
 SUM_MAX: Final = 2**62
+SEEN_MAX: Final = 50_000
+"""Events an account remembers at most: half a megabyte of its balance record."""
 
 
 def fold(
@@ -111,11 +113,14 @@ def _remember(
     days: Int64Array,
     dedupe_days: int,
 ) -> tuple[list[list[int]], list[list[int]], Int32Array, list[int]]:
-    """Append new hashes to each account and drop those recorded more than dedupe_days ago."""
+    """Append new hashes to each account and drop those recorded more than dedupe_days ago.
+
+    Ages count from the account's own latest event, so no other's timestamp can make it forget. An
+    account that remembers more than SEEN_MAX events forgets its oldest days sooner.
+    """
     order = np.argsort(code, kind="stable")
     bounds = np.searchsorted(code[order], np.arange(len(known) + 1)).tolist()
     new_hashes, new_days = hashes[order].tolist(), days[order].tolist()
-    oldest_kept = int(days.max()) - dedupe_days if len(days) else 0
     forgotten_until = accounts.forgotten_until(known)
     all_seen: list[list[int]] = []
     all_days: list[list[int]] = []
@@ -123,13 +128,15 @@ def _remember(
     first = 0
     for index, (row, end) in enumerate(zip(known.tolist(), bounds[1:], strict=True)):
         seen, seen_days = accounts.seen(row)
-        if seen_days and seen_days[0] < oldest_kept:
-            kept = [i for i, day in enumerate(seen_days) if day >= oldest_kept]
-            dropped = [day for day in seen_days if day < oldest_kept]
-            forgotten.extend(h for h, d in zip(seen, seen_days, strict=True) if d < oldest_kept)
-            forgotten_until[index] = max(int(forgotten_until[index]), *dropped)
-            seen, seen_days = [seen[i] for i in kept], [seen_days[i] for i in kept]
-        all_seen.append(seen + new_hashes[first:end])
-        all_days.append(seen_days + new_days[first:end])
+        seen, seen_days = seen + new_hashes[first:end], seen_days + new_days[first:end]
+        if seen_days and (len(seen) > SEEN_MAX or seen_days[0] < seen_days[-1] - dedupe_days):
+            oldest = max(seen_days[-1] - dedupe_days, sorted(seen_days)[-SEEN_MAX:][0])
+            forgotten.extend(h for h, day in zip(seen, seen_days, strict=True) if day < oldest)
+            dropped = [day for day in seen_days if day < oldest]
+            forgotten_until[index] = max([int(forgotten_until[index]), *dropped])
+            seen = [h for h, day in zip(seen, seen_days, strict=True) if day >= oldest]
+            seen_days = [day for day in seen_days if day >= oldest]
+        all_seen.append(seen)
+        all_days.append(seen_days)
         first = end
     return all_seen, all_days, forgotten_until, forgotten

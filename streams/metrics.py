@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from carbon.factors import HOW_NAMES
+from schemas.catalogue import ACTIVITY_TOPICS
 from streams.book import Worked
 
 SLICE_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -42,20 +45,34 @@ class WorkerMetrics:
             registry=registry,
         )
         self.lag = gauge(
-            "lag_offsets", "Offsets fetched from but not yet worked.", ("topic", "partition")
+            "lag_offsets", "Offsets to the end that are not worked yet.", ("topic", "partition")
         )
         self.lag_seconds = gauge(
-            "lag_seconds", "Age of the last event worked.", ("topic", "partition")
+            "lag_seconds",
+            "Age of the last event worked, 0 where none waits.",
+            ("topic", "partition"),
         )
         self.accounts = gauge("accounts", "Accounts held, by partition.", ("partition",))
         self.factors = gauge("factors", "Emission factors in force.")
+
+    def watch(
+        self, topic: str, partition: int, *, lag: Callable[[], float], age_s: Callable[[], float]
+    ) -> None:
+        """Ask for lag and age whenever somebody looks, so that a stall shows."""
+        self.lag.labels(topic, str(partition)).set_function(lag)
+        self.lag_seconds.labels(topic, str(partition)).set_function(age_s)
+
+    def forget(self, partition: int) -> None:
+        """Stop telling about a partition that is not owned any more."""
+        for gauge in (self.lag, self.lag_seconds):
+            for topic in ACTIVITY_TOPICS:
+                gauge.remove(topic, str(partition))
+        self.accounts.remove(str(partition))
 
     def worked(
         self,
         worked: Worked,
         *,
-        now_ms: float,
-        highwater: int,
         accounts: int,
     ) -> None:
         """Take note of a committed slice."""
@@ -72,8 +89,4 @@ class WorkerMetrics:
         for stage, seconds in worked.seconds.items():
             self.slice_seconds.labels(stage).observe(seconds)
         self.slice_records.observe(len(part))
-        partition = str(part.partition)
-        self.lag.labels(part.topic, partition).set(max(0, highwater - part.next_offset))
-        age = now_ms - float(part.timestamps_ms[-1])
-        self.lag_seconds.labels(part.topic, partition).set(max(0.0, age) / 1000)
-        self.accounts.labels(partition).set(accounts)
+        self.accounts.labels(str(part.partition)).set(accounts)

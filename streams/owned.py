@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
+from schemas.catalogue import ACTIVITY_TOPICS
 from streams.book import Book
 from streams.breaker import Breaker
 from streams.garbage import Garbage
@@ -34,6 +35,7 @@ class Owned:
         metrics: Where it counts.
         rules: Answers with the rules in force.
         assignment: Answers with the partitions assigned to this worker.
+        highwater: Answers with the end of a partition as far as the last fetch knew.
     """
 
     def __init__(
@@ -43,10 +45,12 @@ class Owned:
         *,
         rules: Callable[[], Rules],
         assignment: Callable[[], Collection[TP]],
+        highwater: Callable[[TP], int | None],
     ) -> None:
         self._settings = settings
         self._rules = rules
         self._assignment = assignment
+        self._highwater = highwater
         self._metrics = metrics
         self._books: dict[int, Book] = {}
         self._underway: dict[int, asyncio.Task[None]] = {}
@@ -54,13 +58,12 @@ class Owned:
         self._breaker = Breaker(settings.breaker_records)
         self._garbage = Garbage()
 
-    async def take(self, part: Slice, tp: TP, *, highwater: int) -> None:
+    async def take(self, part: Slice, tp: TP) -> None:
         """Begin to work a slice, once the one before it of its partition is done.
 
         Args:
             part: The slice.
             tp: Its topic and partition on the cluster.
-            highwater: End of its partition as far as the last fetch knew.
         """
         taken_after = self._revocations
         if part.partition in self._underway:
@@ -72,7 +75,7 @@ class Owned:
             if taken_after != self._revocations or tp not in self._assignment():
                 log.info("slice of %s %d dropped: revoked", part.topic, part.partition)
                 return
-            await self._work(part, highwater)
+            await self._work(part)
 
         self._underway[part.partition] = asyncio.create_task(work())
 
@@ -89,23 +92,35 @@ class Owned:
                 await self._books.pop(partition).close()
             except (KafkaError, TimeoutError) as error:
                 log.warning("book %d did not close: %r; it is given up", partition, error)
+        for partition in partitions:
+            self._metrics.forget(partition)
 
-    async def _work(self, part: Slice, highwater: int) -> None:
+    async def _work(self, part: Slice) -> None:
+        rules = self._rules()
         book = self._books.get(part.partition)
         if book is None:
-            book = await Book.open(self._settings, part.partition, self._breaker)
+            book = await Book.open(
+                self._settings, part.partition, self._breaker, partitions=rules.partitions
+            )
             self._books[part.partition] = book
-        rules = self._rules()
+            for topic in ACTIVITY_TOPICS:
+                self._watch(book, topic)
         worked = await book.work(part, rules)
         self._garbage.after_slice()
         if worked is not None:
             self._metrics.factors.set(len(rules.factors.factors))
-            self._metrics.worked(
-                worked,
-                now_ms=time.time() * 1000,
-                highwater=max(highwater, part.next_offset),
-                accounts=len(book.accounts),
-            )
+            self._metrics.worked(worked, accounts=len(book.accounts))
+
+    def _watch(self, book: Book, topic: str) -> None:
+        tp = TP(self._settings.topic(topic), book.partition)
+
+        def lag() -> float:
+            return float(max(0, (self._highwater(tp) or 0) - book.next_offset[topic]))
+
+        def age_s() -> float:
+            return max(0.0, time.time() - book.reached_ms[topic] / 1000) if lag() else 0.0
+
+        self._metrics.watch(topic, book.partition, lag=lag, age_s=age_s)
 
     async def finish(self) -> None:
         """Wait for the slices under way."""

@@ -22,6 +22,8 @@ class Slice:
         keys: Raw keys, n of them.
         offsets: Offset of each record, ascending, shape (n,).
         timestamps_ms: Kafka timestamp of each record, shape (n,).
+        begin: Where the slice before it ended, None for the first after an assignment. Offsets
+            between it and the first record were no records: markers, aborted or compacted ones.
     """
 
     topic: str
@@ -30,9 +32,12 @@ class Slice:
     keys: list[bytes | None]
     offsets: Int64Array
     timestamps_ms: Int64Array
+    begin: int | None = None
 
     @classmethod
-    def of(cls, topic: str, partition: int, records: Sequence[Any]) -> Slice:
+    def of(
+        cls, topic: str, partition: int, records: Sequence[Any], begin: int | None = None
+    ) -> Slice:
         """Return the slice of aiokafka records, at least one."""
         return cls(
             topic=topic,
@@ -41,6 +46,7 @@ class Slice:
             keys=[record.key for record in records],
             offsets=np.array([record.offset for record in records], dtype=np.int64),
             timestamps_ms=np.array([record.timestamp for record in records], dtype=np.int64),
+            begin=begin,
         )
 
     def __len__(self) -> int:
@@ -63,4 +69,5 @@ class Slice:
             self.keys[first:],
             self.offsets[first:],
             self.timestamps_ms[first:],
+            offset,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from carbon.limits import FUTURE_MS_MAX
 from carbon.programmes import Programme
 from carbon.rate import Rated
 from carbon.refusal import ACCEPTED, CODES, NUMBER, REFUSALS
+from schemas.batches import BATCH_BYTES_MAX
 from schemas.columns import decode
 from schemas.identity import event_hashes
 from schemas.partition import partitions_of
@@ -28,6 +30,9 @@ from streams.activities import RECORD_OF_TOPIC, Activities, activities_of
 from streams.fold import DAY_MS, fold
 from streams.slice import Slice
 from streams.transfers import FactorNames, transfers_of
+
+VALUE_BYTES_MAX: Final = BATCH_BYTES_MAX
+"""A larger value might not fit into a message of ours, refused or put right."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,11 +83,18 @@ class Outcome:
 def step(part: Slice, accounts: Accounts, rules: Rules) -> Outcome:
     """Work one slice of an activity topic."""
     record = RECORD_OF_TOPIC[part.topic]
-    decoded = decode(record, part.values)
+    values, large = _without_large(part.values)
+    decoded = decode(record, values)
     activities = activities_of(record, decoded.batch)
     timestamps = part.timestamps_ms[decoded.positions]
     offsets = part.offsets[decoded.positions]
-    hashes = event_hashes(activities.source, activities.activity_id, activities.revision)
+    hashes = event_hashes(
+        activities.kind,
+        activities.account,
+        activities.source,
+        activities.activity_id,
+        activities.revision,
+    )
     refusal = _identity_refusals(activities)
     home = partitions_of(activities.account, rules.partitions) == part.partition
     astray = (refusal == ACCEPTED) & ~home
@@ -107,7 +119,12 @@ def step(part: Slice, accounts: Accounts, rules: Rules) -> Outcome:
     transfers = transfers_of(
         activities, booked, rated, rules.programmes, rules.factor_names, part, timestamps, offsets
     )
-    refused = [Refused(bad.position, bad.code, bad.reason) for bad in decoded.refused]
+    refused = [
+        Refused(bad.position, "too_large", REFUSALS["too_large"])
+        if bad.position in large
+        else Refused(bad.position, bad.code, bad.reason)
+        for bad in decoded.refused
+    ]
     for row in np.flatnonzero(refusal != ACCEPTED).tolist():
         code = CODES[refusal[row]]
         refused.append(Refused(int(decoded.positions[row]), code, REFUSALS[code]))
@@ -121,6 +138,14 @@ def step(part: Slice, accounts: Accounts, rules: Rules) -> Outcome:
         duplicates=len(repeats),
         matches=rated.how[booked],
     )
+
+
+def _without_large(values: list[bytes | None]) -> tuple[list[bytes | None], set[int]]:
+    """Return the values without those that could not be sent on, and the positions of those."""
+    large = {at for at, value in enumerate(values) if value and len(value) > VALUE_BYTES_MAX}
+    if not large:
+        return values, large
+    return [None if at in large else value for at, value in enumerate(values)], large
 
 
 def _identity_refusals(activities: Activities) -> Int64Array:

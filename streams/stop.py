@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -18,17 +19,29 @@ EXIT_FENCED: Final = 3
 
 @asynccontextmanager
 async def stop_process_on_failure() -> AsyncIterator[None]:
-    """End the process if the body raises, whatever it raises; let cancellation through."""
+    """End the process if the body raises, whatever it raises.
+
+    Only a cancellation that somebody asked for goes through: one that a library's cancelled future
+    brings along is a failure like any other.
+    """
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - crash-only: nothing is caught to go on
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
         _stop_process(error)
 
 
-def _stop_process(error: Exception) -> NoReturn:
+def _stop_process(error: BaseException) -> NoReturn:
     fenced = isinstance(error, ProducerFenced)
     if fenced:
-        log.error("fenced: another worker owns the partition now")
+        log.error(
+            "fenced: another worker owns the partition now; if two run with the same "
+            "CARBONFLOW_INSTANCE, give each its own"
+        )
     else:
         log.critical("stopping, offsets unmoved", exc_info=error)
     logging.shutdown()

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from carbon.exact import Int64Array
+from carbon.exact import BoolArray, Int64Array
 from carbon.factors import HOW_NAMES, FactorTable
 from carbon.programmes import Programme
 from carbon.rate import CHARGING_REDUCTION, FREIGHT_REDUCTION, METHODS, Rated, Words
@@ -65,45 +65,17 @@ def transfers_of(
     reducing = booked[rated.reduces_row[booked]]
     rows = np.concatenate([booked, reducing])
     reduction = np.arange(len(rows)) >= len(booked)
-    amount = np.where(reduction, rated.reduction_mg[rows], rated.emissions_mg[rows])
-    reduction_method = CHARGING_REDUCTION if activities.kind == "charging" else FREIGHT_REDUCTION
-    method = np.where(reduction, reduction_method, rated.method[rows])
-    take = pa.array(rows)
-    account = activities.account.take(take)
-    programme = _spoken(activities.programme, rows)
-    system = pc.binary_join_element_wise(programme, _choice(reduction, "issuance", "emission"), ":")
-    to_driver = pa.array(amount >= 0)
-    source, activity_id = activities.source.take(take), activities.activity_id.take(take)
-    revision = activities.revision.take(take)
-    quantity = _choice(reduction, "reduction", "emission")
-    digests = Words(
-        activities.programme.codes,
-        tuple(
-            programmes[name].digest if name in programmes else ""
-            for name in activities.programme.vocabulary
-        ),
-    )
     n = len(rows)
+    quantity = _choice(reduction, "reduction", "emission")
     return pa.RecordBatch.from_pydict(
         {
-            "transfer_id": pc.binary_join_element_wise(
-                source, activity_id, revision.cast(pa.string()), quantity, FIRST_LEG, ":"
-            ),
-            "debit_account": pc.if_else(to_driver, system, account),
-            "credit_account": pc.if_else(to_driver, account, system),
-            "account_id": account,
-            "amount_mg": pa.array(np.abs(amount)),
+            **_identity(activities, rows, quantity),
+            **_sides(activities, rows, rated, reduction),
+            **_rules(activities, rows, rated, reduction, programmes),
             "kind": pa.repeat("accrual", n),
             "quantity": quantity,
-            "activity": pa.repeat(activities.kind, n),
-            "source": source,
-            "activity_id": activity_id,
-            "revision": revision,
-            "programme": programme,
-            "programme_digest": _spoken(digests, rows),
             "region": _spoken(activities.region, rows),
             "vehicle_class": _spoken(activities.vehicle_class, rows),
-            "method": pa.array(METHODS).take(pa.array(method)),
             "baseline_mg": pa.array(rated.baseline_mg[rows]),
             "emissions_mg": pa.array(rated.emissions_mg[rows]),
             "energy_wh": pa.array(activities.energy_wh[rows]),
@@ -122,7 +94,65 @@ def transfers_of(
     )
 
 
-def _choice(mask: np.ndarray[tuple[int], np.dtype[np.bool_]], yes: str, no: str) -> pa.StringArray:
+def _identity(
+    activities: Activities, rows: Int64Array, quantity: pa.StringArray
+) -> dict[str, pa.Array]:
+    take = pa.array(rows)
+    source, activity_id = activities.source.take(take), activities.activity_id.take(take)
+    revision = activities.revision.take(take)
+    kind = pa.scalar(activities.kind)
+    return {
+        "transfer_id": pc.binary_join_element_wise(
+            kind, source, activity_id, revision.cast(pa.string()), quantity, FIRST_LEG, ":"
+        ),
+        "activity": pa.repeat(activities.kind, len(rows)),
+        "source": source,
+        "activity_id": activity_id,
+        "revision": revision,
+    }
+
+
+def _sides(
+    activities: Activities, rows: Int64Array, rated: Rated, reduction: BoolArray
+) -> dict[str, pa.Array]:
+    amount = np.where(reduction, rated.reduction_mg[rows], rated.emissions_mg[rows])
+    account = activities.account.take(pa.array(rows))
+    system = pc.binary_join_element_wise(
+        _spoken(activities.programme, rows), _choice(reduction, "issuance", "emission"), ":"
+    )
+    to_driver = pa.array(amount >= 0)
+    return {
+        "debit_account": pc.if_else(to_driver, system, account),
+        "credit_account": pc.if_else(to_driver, account, system),
+        "account_id": account,
+        "amount_mg": pa.array(np.abs(amount)),
+    }
+
+
+def _rules(
+    activities: Activities,
+    rows: Int64Array,
+    rated: Rated,
+    reduction: BoolArray,
+    programmes: Mapping[str, Programme],
+) -> dict[str, pa.Array]:
+    reduction_method = CHARGING_REDUCTION if activities.kind == "charging" else FREIGHT_REDUCTION
+    method = np.where(reduction, reduction_method, rated.method[rows])
+    digests = Words(
+        activities.programme.codes,
+        tuple(
+            programmes[name].digest if name in programmes else ""
+            for name in activities.programme.vocabulary
+        ),
+    )
+    return {
+        "programme": _spoken(activities.programme, rows),
+        "programme_digest": _spoken(digests, rows),
+        "method": pa.array(METHODS).take(pa.array(method)),
+    }
+
+
+def _choice(mask: BoolArray, yes: str, no: str) -> pa.StringArray:
     return pc.if_else(pa.array(mask), pa.scalar(yes), pa.scalar(no))
 
 

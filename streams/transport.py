@@ -56,6 +56,10 @@ def _as_parsed(_tp: TP, record: Any) -> Any:
 class SliceConsumer(driver.Consumer):
     """Yields each fetched partition of an activity topic as one message with a `Slice`."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ends: dict[TP, tuple[int, int]] = {}
+
     def _new_consumer_thread(self) -> SliceThread:
         return SliceThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -90,7 +94,14 @@ class SliceConsumer(driver.Consumer):
                 for record in fetched:
                     yield tp, self._to_message(tp, record)
                 continue
-            yield tp, self._message(tp, Slice.of(name, tp.partition, fetched))
+            part = Slice.of(name, tp.partition, fetched, self._begin(tp, generation))
+            self._ends[tp] = generation, part.next_offset
+            yield tp, self._message(tp, part)
+
+    def _begin(self, tp: TP, generation: int) -> int | None:
+        """Return where the slice before ended, if it came in the same generation of the group."""
+        last_generation, end = self._ends.get(tp, (None, None))
+        return end if last_generation == generation else None
 
     def _message(self, tp: TP, part: Slice) -> ConsumerMessage:
         """Return the message Faust sees: at the slice's last offset, its value the slice."""

@@ -36,7 +36,7 @@ from streams.transport import SliceTransport
 log = logging.getLogger("carbonflow.worker")
 
 NEEDED_TOPICS: Final = (*ACTIVITY_TOPICS, "transfers", "account-balances", "refusals")
-POLL_S: Final = 0.2
+POLL_S: Final = 0.5
 
 
 class NotJoined(RuntimeError):
@@ -44,7 +44,7 @@ class NotJoined(RuntimeError):
 
 
 class TopicsMissing(RuntimeError):
-    """The topics are not there, or differ in their number of partitions."""
+    """The broker or its topics are not there, or the topics differ in partitions."""
 
 
 def run_worker(settings: WorkerSettings) -> int:
@@ -124,6 +124,7 @@ def _add_agent(
         rules=lambda: rules.current,
         # The application makes its consumer when it starts.
         assignment=lambda: app.consumer.assignment(),  # noqa: PLW0108
+        highwater=lambda tp: app.consumer.highwater(tp),  # noqa: PLW0108
     )
     joined = asyncio.Event()
     source = app.topic(
@@ -154,9 +155,7 @@ def _add_agent(
             ]
             try:
                 async for event in stream.events():
-                    tp = event.message.tp
-                    highwater = app.consumer.highwater(tp) or 0
-                    await owned.take(event.value, tp, highwater=highwater)
+                    await owned.take(event.value, event.message.tp)
             finally:
                 for task in beside:
                     task.cancel()
@@ -194,29 +193,34 @@ async def _follow(rules: LiveRules) -> None:
 
 
 async def _partitions(settings: WorkerSettings) -> int:
-    """Wait for the topics and return their common number of partitions."""
+    """Wait for broker and topics and return the topics' common number of partitions."""
     deadline = time.monotonic() + settings.startup_wait_s_max
     while True:
-        counts = await _partition_counts(settings)
-        if len(set(counts.values())) == 1 and 0 not in counts.values():
-            return counts[NEEDED_TOPICS[0]]
-        if time.monotonic() > deadline:
+        try:
+            found = await _found(settings)
+            counts = {name: found.get(settings.topic(name), 0) for name in NEEDED_TOPICS}
+            # The order of publication decides which factor holds; only a partition has an order.
+            factors = found.get(settings.topic("emission-factors"), 0)
+            if factors == 1 and len(set(counts.values())) == 1 and 0 not in counts.values():
+                return counts[NEEDED_TOPICS[0]]
             told = ", ".join(f"{settings.topic(name)} {n}" for name, n in counts.items())
-            raise TopicsMissing(
-                f"topics must exist with equal numbers of partitions, found: {told}"
+            trouble = (
+                "topics must exist with equal numbers of partitions, and emission-factors with "
+                f"one, found: {told}, {settings.topic('emission-factors')} {factors}"
             )
+        except KafkaError as error:
+            trouble = f"the broker {settings.bootstrap} does not answer: {error!r}"
+        if time.monotonic() > deadline:
+            raise TopicsMissing(trouble)
         await asyncio.sleep(POLL_S)
 
 
-async def _partition_counts(settings: WorkerSettings) -> dict[str, int]:
+async def _found(settings: WorkerSettings) -> dict[str, int]:
+    """Return the number of partitions of every topic there is."""
     admin = AIOKafkaAdminClient(**settings.client_options())
     try:
         await admin.start()
         topics = await admin.describe_topics()  # All: asking for a missing one may create it.
-        found = {topic["topic"]: len(topic["partitions"]) for topic in topics}
-        return {name: found.get(settings.topic(name), 0) for name in NEEDED_TOPICS}
-    except KafkaError as error:
-        log.info("waiting for the broker: %r", error)
-        return dict.fromkeys(NEEDED_TOPICS, 0)
+        return {topic["topic"]: len(topic["partitions"]) for topic in topics}
     finally:
         await admin.close()

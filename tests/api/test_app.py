@@ -124,7 +124,7 @@ def test_the_statement_of_an_unknown_account_is_a_problem(http: Http) -> None:
 
 
 def test_a_transfer(http: Http) -> None:
-    found = get(http, "/v1/transfers/cpo:s2:0:reduction:0")
+    found = get(http, "/v1/transfers/charging:cpo:s2:0:reduction:0")
     assert (found["amount_mg"], found["signed_mg"]) == (2_000, -2_000)
     assert found["debit_account"] == "ann"
 
@@ -134,7 +134,7 @@ def test_an_unknown_transfer_is_a_problem(http: Http) -> None:
 
 
 def test_an_explanation_shows_activity_and_factor(http: Http) -> None:
-    found = get(http, "/v1/transfers/cpo:s2:0:emission:0/explanation")
+    found = get(http, "/v1/transfers/charging:cpo:s2:0:emission:0/explanation")
     assert found["activity"]["session_id"] == "s2"
     assert found["activity"]["started_at"] == "2021-01-01T02:00:00Z"
     assert [each["factor_id"] for each in found["factors"]] == ["grid:CN-BJ:2021"]
@@ -144,12 +144,12 @@ def test_an_explanation_shows_activity_and_factor(http: Http) -> None:
 
 
 def test_an_explanation_recomputes_under_a_loaded_programme(http: Http) -> None:
-    found = get(http, "/v1/transfers/cpo:s20:0:emission:0/explanation")
+    found = get(http, "/v1/transfers/charging:cpo:s20:0:emission:0/explanation")
     assert (found["recomputed_mg"], found["agrees"]) == (10_020 * 200, True), found["lines"]
 
 
 def test_an_explanation_of_a_trip_shows_the_trip(http: Http) -> None:
-    found = get(http, "/v1/transfers/tms:t0:0:emission:0/explanation")
+    found = get(http, "/v1/transfers/freight:tms:t0:0:emission:0/explanation")
     assert found["activity"]["cargo_kg"] == 10_000
 
 

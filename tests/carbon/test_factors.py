@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carbon.factors import Factor, FactorTable, Fallback, Match, how_name
-from carbon.limits import FOREVER_MS, YEAR_MS
+from carbon.factors import Factor, FactorError, FactorTable, Fallback, Match, how_name
+from carbon.limits import FACTOR_MG_MAX, FOREVER_MS, YEAR_MS
 from carbon.series import NONE
 
 ALL = Fallback(place=True, time=True, age_ms_max=4 * YEAR_MS)
@@ -122,7 +123,7 @@ def test_an_hour_missing_within_the_time_is_no_match() -> None:
     assert mean(table, 5, 25).factor[0] == NONE
     assert mean(table, 5, 10).factor[0] != NONE
     assert mean(table, 25, 31).factor[0] == NONE
-    assert mean(table, -5, 5).factor[0] == NONE
+    assert mean(table, 30, 35).factor[0] == NONE
 
 
 def test_an_instant_has_the_value_in_force() -> None:
@@ -140,3 +141,13 @@ def mean(table: FactorTable, start: int, end: int) -> Match:
         np.array([end], dtype=np.int64),
         STRICT,
     )
+
+
+@pytest.mark.parametrize(
+    ("value_mg", "begin", "end"), [(-1, 0, 1), (FACTOR_MG_MAX + 1, 0, 1), (1, 5, 5), (1, -1, 5)]
+)
+def test_a_factor_out_of_range_or_without_a_period_cannot_be_made(
+    value_mg: int, begin: int, end: int
+) -> None:
+    with pytest.raises(FactorError, match="factor X"):
+        factor("X", value_mg, begin, end)

@@ -49,7 +49,7 @@ def test_everything_that_is_written_is_read() -> None:
     programme = parse_programme(TEXT)
     assert (programme.name, programme.title, programme.boundary) == ("p", "t", "ttw")
     assert (programme.fallback.place, programme.fallback.time) == (True, False)
-    assert programme.fallback.age_ms_max == 3 * 31_556_952_000
+    assert programme.fallback.age_ms_max == 3 * 366 * 86_400_000
     assert programme.charging is not None
     assert programme.charging.gross_up(dc_dispenser=False) == Fraction(20, 19)
     assert programme.charging.gross_up(dc_dispenser=True) == Fraction(20, 19) / Fraction("0.923")
@@ -67,7 +67,7 @@ def test_what_may_be_left_out_has_its_documented_default() -> None:
     assert programme.charging.gross_up(dc_dispenser=True) == 1
     assert programme.charging.claim_share is None
     assert programme.freight is None
-    assert programme.fallback.age_ms_max == 4 * 31_556_952_000
+    assert programme.fallback.age_ms_max == 4 * 366 * 86_400_000
     assert programme.fallback.place
     assert programme.fallback.time
 

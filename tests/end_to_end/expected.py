@@ -83,7 +83,7 @@ def california(sessions: Path, hours: Path) -> Expected:
             continue
         energy_wh = round(Fraction(row["Energy"]) * 1000)
         mean = sum((share * mg_per_kwh[at] for at, share in shares.items()), Fraction(0))
-        booked[f"acn-data:{row['Session']}:0:emission:0"] = Booked(
+        booked[f"charging:acn-data:{row['Session']}:0:emission:0"] = Booked(
             account_id=f"acn-{row['UserID']}",
             amount_mg=round(Fraction(energy_wh, 1000) * mean),
             energy_wh=energy_wh,
@@ -128,7 +128,7 @@ def india(trips: Path, intensities: Path) -> Expected:
         if isinstance(trip, str):
             refused[trip] += 1
             continue
-        name = f"india-hcv:{row['BookingID']}:0:emission:0"
+        name = f"freight:india-hcv:{row['BookingID']}:0:emission:0"
         repeats += name in booked
         booked.setdefault(name, trip)
     return Expected(booked, repeats, refused)

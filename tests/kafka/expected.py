@@ -80,7 +80,7 @@ def _book(
     if rated.refusal[0]:
         books.refused[CODES[rated.refusal[0]]] += 1
         return
-    identity = f"{event['source']}:{event[id_name]}:{event['revision']}"
+    identity = f"{kind}:{event['source']}:{event[id_name]}:{event['revision']}"
     sums = books.sums.setdefault(event["account_id"], Counter(dict.fromkeys(SUMS, 0)))
     if f"{identity}:emission:0" in books.amounts:
         books.duplicates += 1

@@ -206,7 +206,10 @@ def test_the_same_seed_is_the_same_day() -> None:
 
 
 def without_repeats(events: Sequence[Event]) -> list[Event]:
-    return list({one.value: one for one in reversed(events)}.values())[::-1]
+    first: dict[bytes | None, Event] = {}
+    for one in events:
+        first.setdefault(one.value, one)
+    return list(first.values())
 
 
 @LAW

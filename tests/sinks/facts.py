@@ -114,20 +114,22 @@ def trip(
 def transfer(activity: Mapping[str, Any], quantity: str, amount_mg: int) -> dict[str, Any]:
     """Return a row of `transfers` for an activity's row; a negative amount debits the account."""
     charging = "session_id" in activity
+    kind = "charging" if charging else "freight"
     identity = activity["session_id"] if charging else activity["trip_id"]
+    event = f"{kind}:{activity['source']}:{identity}:{activity['revision']}"
     system = f"{activity['programme']}:{'issuance' if quantity == 'reduction' else 'emission'}"
     account = activity["account_id"]
     debit, credit = (system, account) if amount_mg >= 0 else (account, system)
     offset = 2 * activity["_offset"] + (quantity == "reduction")
     return {
-        "transfer_id": f"{activity['source']}:{identity}:{activity['revision']}:{quantity}:0",
+        "transfer_id": f"{event}:{quantity}:0",
         "debit_account": debit,
         "credit_account": credit,
         "account_id": account,
         "amount_mg": abs(amount_mg),
         "kind": "accrual",
         "quantity": quantity,
-        "activity": "charging" if charging else "freight",
+        "activity": kind,
         "source": activity["source"],
         "activity_id": identity,
         "revision": activity["revision"],

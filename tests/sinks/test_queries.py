@@ -104,18 +104,18 @@ def test_a_cursor_that_is_none_is_refused(queries: Queries, cursor: str) -> None
 def test_a_transfer_is_found_by_its_id(facts: Facts, queries: Queries) -> None:
     facts.sessions(2)
     facts.book()
-    found = queries.transfer("cpo:s1:0:reduction:0")
+    found = queries.transfer("charging:cpo:s1:0:reduction:0")
     assert found is not None
     assert asdict(found) == {
         name: value for name, value in facts.transfers[3].items() if not name.startswith("_")
     }
-    assert queries.transfer("cpo:s9:0:reduction:0") is None
+    assert queries.transfer("charging:cpo:s9:0:reduction:0") is None
 
 
 def test_a_transfer_leads_to_its_session(facts: Facts, queries: Queries) -> None:
     facts.sessions(2)
     facts.book()
-    found = queries.transfer("cpo:s1:0:emission:0")
+    found = queries.transfer("charging:cpo:s1:0:emission:0")
     assert found is not None
     activity = queries.activity(found)
     assert isinstance(activity, ChargingSession)
@@ -125,7 +125,7 @@ def test_a_transfer_leads_to_its_session(facts: Facts, queries: Queries) -> None
 def test_a_transfer_leads_to_its_trip(facts: Facts, queries: Queries) -> None:
     facts.trips(1)
     facts.book()
-    found = queries.transfer("tms:t0:0:emission:0")
+    found = queries.transfer("freight:tms:t0:0:emission:0")
     assert found is not None
     activity = queries.activity(found)
     assert isinstance(activity, FreightTrip)
@@ -161,7 +161,7 @@ def test_an_hourly_transfer_leads_to_the_hours_of_its_session(
     facts.sessions(1)
     facts.transfers[0]["factor_id"] = factor(0)["factor_id"]
     facts.book()
-    booked = queries.transfer("cpo:s0:0:emission:0")
+    booked = queries.transfer("charging:cpo:s0:0:emission:0")
     assert booked is not None
     row = {name: value for name, value in session(0).items() if not name.startswith("_")}
     row |= {"started_at": T0_MS + HOUR_MS * 3 // 2, "ended_at": T0_MS + 4 * HOUR_MS}
@@ -173,7 +173,7 @@ def test_an_annual_transfer_leads_to_its_factor_alone(facts: Facts, queries: Que
     facts.put("factors", factor(0, factor_id="grid:CN-BJ:2021", kind="grid_average"), factor(1))
     facts.sessions(1)
     facts.book()
-    booked = queries.transfer("cpo:s0:0:emission:0")
+    booked = queries.transfer("charging:cpo:s0:0:emission:0")
     assert booked is not None
     behind = queries.factors_behind(booked, queries.activity(booked))
     assert [each.factor_id for each in behind] == ["grid:CN-BJ:2021"]

@@ -109,7 +109,7 @@ def test_a_transfer_repeated_with_other_content_is_found(
 ) -> None:
     good.put("transfers", changed(good, **change))
     (found,) = [each for each in drift(good) if each.kind == "transfer"]
-    assert (found.where, found.found) == ("cpo:s3:0:emission:0", "several contents")
+    assert (found.where, found.found) == ("charging:cpo:s3:0:emission:0", "several contents")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_transfer_repeated_with_other_content_is_found(
 def test_a_malformed_transfer_is_found(good: Facts, change: dict[str, object]) -> None:
     good.put("transfers", changed(good, **change))
     (found,) = [each for each in drift(good) if each.kind == "leg"]
-    assert found.where == "cpo:s3:0:emission:0"
+    assert found.where == "charging:cpo:s3:0:emission:0"
     assert found.expected == "bob and city:emission, at least 0 mg"
 
 

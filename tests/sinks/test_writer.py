@@ -69,7 +69,7 @@ def test_every_topic_has_its_table(facts: Facts, writer: Writer) -> None:
 def test_what_was_written_is_read_back(writer: Writer, queries: Queries) -> None:
     for topic, records in all_topics().items():
         writer.write(topic, records)
-    booked = queries.transfer("cpo:s1:0:emission:0")
+    booked = queries.transfer("charging:cpo:s1:0:emission:0")
     assert booked is not None
     expected = transfer(session(1), "emission", 5_000)
     assert {name: getattr(booked, name) for name in expected if name[0] != "_"} == {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from schemas.columns import decode
 from schemas.singles import decode_one
+from streams import fold
 from streams.accounts import NEW, Accounts
 from tests.streams.scene import (
     DAY_MS,
@@ -112,6 +114,29 @@ def test_what_was_forgotten_stays_forgotten_after_a_restore() -> None:
     again = restored(values)
     assert not again.remembers(np.array(first)).any()
     assert again.forgotten_until(again.rows(["anna"])).tolist() == [TODAY]
+
+
+def test_no_other_account_can_make_one_forget() -> None:
+    accounts = Accounts()
+    work(accounts, part_of([event(on_day(0)), event(on_day(1))]))
+    before = held(accounts, ["anna"])["anna"][2]
+    far = [event(on_day(2), NOW_MS + DAY_MS), event(on_day(99, "bert"), NOW_MS + 99 * DAY_MS)]
+    work(accounts, part_of(far))
+    after = held(accounts, ["anna"])["anna"]
+    assert set(before) < set(after[2])
+    assert after[3] == 0
+
+
+def test_a_busy_account_forgets_its_oldest_days_and_says_until_when(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fold, "SEEN_MAX", 3)
+    accounts = Accounts()
+    for number in (0, 1, 2, 3, 4):
+        work(accounts, part_of([event(on_day(number), NOW_MS + number * DAY_MS)]))
+    _, _, seen, forgotten_until = held(accounts, ["anna"])["anna"]
+    assert sorted(day - TODAY for _, day in seen) == [2, 3, 4]
+    assert forgotten_until == TODAY + 1
 
 
 def test_a_quiet_account_keeps_its_memory_until_it_is_booked_on_again() -> None:

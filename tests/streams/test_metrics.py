@@ -12,7 +12,7 @@ from schemas.partition import partition_of
 from streams.accounts import Accounts
 from streams.book import Worked
 from streams.metrics import WorkerMetrics
-from tests.streams.scene import NOW_MS, Event, event, part_of, rules, session, work
+from tests.streams.scene import Event, event, part_of, rules, session, work
 
 BY = rules(partitions=4)
 HOME = partition_of(b"anna", 4)
@@ -32,7 +32,8 @@ def metrics_after_a_slice() -> CollectorRegistry:
     outcome = work(Accounts(), part, BY)
     worked = Worked(part, outcome, {"step": 0.1, "deliver": 0.2, "apply": 0.3})
     metrics.factors.set(len(BY.factors.factors))
-    metrics.worked(worked, now_ms=NOW_MS + 5000, highwater=20, accounts=1)
+    metrics.watch("charging-sessions", HOME, lag=lambda: 6, age_s=lambda: 5)
+    metrics.worked(worked, accounts=1)
     return registry
 
 
@@ -75,3 +76,22 @@ def test_a_committed_slice_touches_every_metric() -> None:
 )
 def test_a_metric_has_its_value(name: str, labels: dict[str, str], value: float) -> None:
     assert metrics_after_a_slice().get_sample_value(name, labels) == value
+
+
+def test_lag_is_asked_for_whenever_somebody_looks() -> None:
+    registry = CollectorRegistry()
+    lags = iter([3.0, 7.0])
+    WorkerMetrics(registry).watch("freight-trips", 0, lag=lambda: next(lags), age_s=lambda: 0)
+    labels = {"topic": "freight-trips", "partition": "0"}
+    seen = [registry.get_sample_value("carbonflow_lag_offsets", labels) for _ in range(2)]
+    assert seen == [3.0, 7.0]
+
+
+def test_a_partition_that_is_not_owned_any_more_is_not_told_about() -> None:
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    metrics.watch("freight-trips", 3, lag=lambda: 1, age_s=lambda: 1)
+    metrics.accounts.labels("3").set(5)
+    metrics.forget(3)
+    labelled = [sample for sample in samples(registry) if sample.labels.get("partition") == "3"]
+    assert labelled == []

@@ -11,7 +11,7 @@ from schemas.columns import arrow_schema
 from schemas.partition import partition_of
 from schemas.singles import encode_one
 from streams.accounts import SUMS, Accounts
-from streams.step import Outcome, step
+from streams.step import VALUE_BYTES_MAX, Outcome, step
 from tests.streams.scene import (
     DAY_MS,
     HOUR_MS,
@@ -39,7 +39,7 @@ def test_a_session_becomes_an_emission_and_a_reduction_with_every_field_filled()
     outcome = work(Accounts(), sessions_of(session(), first_offset=7))
     emission, reduction = transfers(outcome)
     assert emission == {
-        "transfer_id": "test:S1:0:emission:0",
+        "transfer_id": "charging:test:S1:0:emission:0",
         "debit_account": "cn-charging:emission",
         "credit_account": "anna",
         "account_id": "anna",
@@ -73,7 +73,7 @@ def test_a_session_becomes_an_emission_and_a_reduction_with_every_field_filled()
     assert sorted(emission) == sorted(arrow_schema("transfer").names)
     assert reduction == {
         **emission,
-        "transfer_id": "test:S1:0:reduction:0",
+        "transfer_id": "charging:test:S1:0:reduction:0",
         "debit_account": "cn-charging:issuance",
         "amount_mg": 24_648_000 - 11_108_000,
         "quantity": "reduction",
@@ -169,6 +169,30 @@ def test_an_event_that_was_refused_first_may_come_again_and_be_booked() -> None:
     outcome = work(Accounts(), sessions_of(session(energy_wh=-1), session(), session()))
     assert refused(outcome) == [(0, "energy_out_of_range")]
     assert (outcome.booked, outcome.duplicates) == (1, 1)
+
+
+def test_a_session_and_a_trip_of_one_source_with_one_id_are_different_events() -> None:
+    accounts = Accounts()
+    charged = work(accounts, sessions_of(session(source="one", session_id="1")))
+    moved_by = trip(source="one", trip_id="1", account_id="bert")
+    moved = work(accounts, part_of([event(moved_by)], topic=TRIPS))
+    assert (charged.booked, moved.booked) == (1, 1)
+    ids = {one["transfer_id"] for one in transfers(charged) + transfers(moved)}
+    assert len(ids) == 4
+
+
+def test_only_its_own_account_remembers_an_event_whoever_shares_the_partition() -> None:
+    accounts = Accounts()
+    work(accounts, sessions_of(session(account_id="anna")))
+    again = work(accounts, sessions_of(session(account_id="bo")))
+    assert (again.booked, again.duplicates) == (1, 0)
+
+
+def test_a_value_too_large_to_be_sent_on_is_refused_as_such() -> None:
+    large = Event((event(session()).value or b"") + b"x" * VALUE_BYTES_MAX)
+    outcome = work(Accounts(), part_of([event(session()), large]))
+    assert refused(outcome) == [(1, "too_large")]
+    assert outcome.booked == 1
 
 
 def test_equal_ids_of_different_sources_are_different_events() -> None:

@@ -63,12 +63,12 @@ def test_events_become_transfers_balances_and_refusals(play: Play) -> None:
         await made.send(TRIPS, [event(trip()), Event(b"broken", key=b"bert")])
         await made.until_worked(worker)
         assert {one["transfer_id"]: one["amount_mg"] for one in await made.transfers()} == {
-            "test:S1:0:emission:0": 11_108_000,
-            "test:S1:0:reduction:0": 13_540_000,
-            "test:S2:0:emission:0": 11_108_000,
-            "test:S2:0:reduction:0": 13_540_000,
-            "test:T1:0:emission:0": 836_160_000,
-            "test:T1:0:reduction:0": 352_512_000,
+            "charging:test:S1:0:emission:0": 11_108_000,
+            "charging:test:S1:0:reduction:0": 13_540_000,
+            "charging:test:S2:0:emission:0": 11_108_000,
+            "charging:test:S2:0:reduction:0": 13_540_000,
+            "freight:test:T1:0:emission:0": 836_160_000,
+            "freight:test:T1:0:reduction:0": 352_512_000,
         }
         balances = await made.balances()
         assert balances.keys() == {"anna", "bert"}
@@ -183,6 +183,7 @@ async def stopped(made: Deployment, *, saying: str) -> None:
 def test_an_unreadable_balance_of_its_own_stops_the_worker(play: Play) -> None:
     async def scenario(made: Deployment) -> None:
         await made.make_topics()
+        await made.publish([GRID])
         await made.send("account-balances", [Event(b"broken", key=b"anna")])
         await made.send(SESSIONS, [event(session())])
         await stopped(made, saying="UnreadableBalance")
@@ -193,6 +194,7 @@ def test_an_unreadable_balance_of_its_own_stops_the_worker(play: Play) -> None:
 def test_accounts_without_committed_offsets_stop_the_worker(play: Play) -> None:
     async def scenario(made: Deployment) -> None:
         await made.make_topics()
+        await made.publish([GRID])
         (balance,) = wire_balances(work(Accounts(), slice_of(session())))
         await made.send("account-balances", [Event(balance, key=b"anna")])
         await made.send(SESSIONS, [event(session())])
@@ -216,11 +218,24 @@ def test_what_is_no_factor_stops_the_worker_before_it_has_booked_anything(
     play(scenario)
 
 
+def test_a_worker_without_any_factor_stops_before_it_has_refused_anything(play: Play) -> None:
+    async def scenario(made: Deployment) -> None:
+        await made.make_topics()
+        await made.send(SESSIONS, [event(session())])
+        worker = made.start(startup_wait_s_max=2)
+        assert await worker.ended() == 1
+        assert "FactorsMissing" in worker.said()
+        assert await made.committed() == {}
+
+    play(scenario)
+
+
 def test_what_is_no_factor_stops_a_worker_that_runs(play: Play) -> None:
     async def scenario(made: Deployment) -> None:
         await made.make_topics()
+        await made.publish([GRID])
         worker = made.start()
-        await made.until_said("0 factors in force", worker)
+        await made.until_said("factors in force", worker)
         await made.send("emission-factors", [Event(b"broken", key=b"r/f")], partition=0)
         assert await worker.ended() == 1
         assert "stopping, offsets unmoved" in worker.said()
@@ -242,6 +257,7 @@ def test_missing_topics_are_told_by_name(play: Play) -> None:
 def test_a_group_that_does_not_take_the_worker_in_stops_it(play: Play) -> None:
     async def scenario(made: Deployment) -> None:
         await made.make_topics()
+        await made.publish([GRID])
         # The broker refuses so short a session; Faust would log that and wait for ever.
         worker = made.start(startup_wait_s_max=5, session_timeout_s=1)
         assert await worker.ended() == 1

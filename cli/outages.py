@@ -1,0 +1,47 @@
+"""Outages in one line: which server a command needed, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cli.parsing import Failure
+
+
+@contextmanager
+def store_at(url: str) -> Iterator[None]:
+    """Make what the store at a URL raises a Failure that names it.
+
+    Raises:
+        Failure: The store is away or refuses.
+    """
+    from sinks.connect import StoreError, reason, shown
+
+    try:
+        yield
+    except StoreError as error:
+        raise Failure(f"ClickHouse at {shown(url)}: {reason(error)}") from error
+
+
+@contextmanager
+def broker_at(bootstrap: str) -> Iterator[None]:
+    """Make what the broker raises a Failure that names it.
+
+    Raises:
+        Failure: The broker is away or refuses.
+    """
+    from aiokafka.errors import KafkaConnectionError, KafkaError
+
+    from producers.topics import TopicsError
+
+    try:
+        yield
+    except KafkaConnectionError as error:
+        raise Failure(f"the broker {bootstrap} does not answer") from error
+    except (KafkaError, TopicsError) as error:
+        raise Failure(f"the broker {bootstrap}: {error}") from error
+    except TimeoutError as error:
+        raise Failure(f"the broker {bootstrap} did not answer in time") from error
+    except ValueError as error:
+        # What the client says about a list of brokers that is none.
+        raise Failure(f"the broker {bootstrap!r}: {error}") from error

@@ -1,0 +1,54 @@
+"""What ends the process: everything that is raised, except a cancellation somebody asked for."""
+
+import subprocess
+import sys
+
+import pytest
+
+from streams.stop import EXIT_FAILED, EXIT_FENCED
+
+SCENE = """
+import asyncio
+from aiokafka.errors import ProducerFenced
+from streams.stop import stop_process_on_failure
+
+class Panic(BaseException):
+    pass
+
+async def body():
+    async with stop_process_on_failure():
+        {body}
+
+async def main():
+    task = asyncio.create_task(body())
+    {after}
+    await asyncio.wait([task])
+
+asyncio.run(main())
+"""
+
+
+def status(body: str, after: str = "pass") -> int:
+    scene = SCENE.format(body=body, after=after)
+    return subprocess.run(
+        [sys.executable, "-c", scene], capture_output=True, timeout=30, check=False
+    ).returncode
+
+
+@pytest.mark.parametrize(
+    ("body", "ends_with"),
+    [
+        ("raise ValueError", EXIT_FAILED),
+        ("raise Panic", EXIT_FAILED),
+        ("raise asyncio.CancelledError", EXIT_FAILED),
+        ("raise ProducerFenced", EXIT_FENCED),
+        ("pass", 0),
+    ],
+)
+def test_whatever_is_raised_ends_the_process(body: str, ends_with: int) -> None:
+    assert status(body) == ends_with
+
+
+def test_a_task_that_is_cancelled_on_purpose_just_ends() -> None:
+    after = "await asyncio.sleep(0); task.cancel()"
+    assert status("await asyncio.Event().wait()", after) == 0

@@ -13,7 +13,7 @@ help: ## Say what there is.
 
 $(STAMP): pyproject.toml requirements-dev.lock
 	@command -v $(PYTHON) >/dev/null || { echo "Carbonflow needs $(PYTHON)."; exit 1; }
-	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { echo "Carbonflow needs python3-venv."; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { echo "Carbonflow needs the venv of $(PYTHON): apt-get install python3.11-venv"; exit 1; }
 	@echo "Installing into $(VENV); the heavy wheels come once ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

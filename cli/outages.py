@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import click
+
 from cli.parsing import Failure
 
 
@@ -28,12 +30,18 @@ def broker_at(bootstrap: str) -> Iterator[None]:
     """Make what the broker raises a Failure that names it.
 
     Raises:
+        click.UsageError: There is no broker in the list.
         Failure: The broker is away or refuses.
     """
+    from aiokafka.conn import collect_hosts
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
     from producers.topics import TopicsError
 
+    try:
+        collect_hosts(bootstrap)
+    except ValueError as error:
+        raise click.UsageError(f"{bootstrap!r} is no list of brokers, host:port") from error
     try:
         yield
     except KafkaConnectionError as error:
@@ -42,6 +50,3 @@ def broker_at(bootstrap: str) -> Iterator[None]:
         raise Failure(f"the broker {bootstrap}: {error}") from error
     except TimeoutError as error:
         raise Failure(f"the broker {bootstrap} did not answer in time") from error
-    except ValueError as error:
-        # What the client says about a list of brokers that is none.
-        raise Failure(f"the broker {bootstrap!r}: {error}") from error

@@ -81,6 +81,7 @@ def sink() -> None:
 
     settings = settings_of(SinkSettings)
     store = settings_of(StoreSettings)
+    served = settings_of(MetricsSettings)
     log_to_stderr(settings_of(LogSettings))
     registry = CollectorRegistry()
     metrics = SinkMetrics(registry)
@@ -93,7 +94,7 @@ def sink() -> None:
 
     with store_at(store.clickhouse_url):
         client = connect(store.clickhouse_url)
-        _serve_metrics(registry)
+        _serve_metrics(registry, served)
         try:
             with broker_at(settings.bootstrap):
                 asyncio.run(run())
@@ -193,10 +194,9 @@ def topics(partitions: int | None, replication: int, as_json: bool) -> None:
         print(f"{name}: {how if name in made else 'is there'}")
 
 
-def _serve_metrics(registry: CollectorRegistry) -> None:
+def _serve_metrics(registry: CollectorRegistry, settings: MetricsSettings) -> None:
     from prometheus_client import start_http_server
 
-    settings = settings_of(MetricsSettings)
     if not settings.metrics_port:
         return
     try:

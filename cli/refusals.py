@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -12,6 +13,16 @@ from cli.origin import Origin, asked, origin_options
 from cli.printing import print_json, print_table
 
 _PAGE_ROWS = 500
+
+
+class _Code(click.Choice[str]):
+    """One of the codes, which are too many to be listed to whoever misspells one."""
+
+    def get_invalid_choice_message(self, invalid_choice: str, ctx: click.Context | None) -> str:
+        """Return what is wrong with a word, and what may have been meant."""
+        del ctx
+        near = get_close_matches(invalid_choice, list(REFUSALS), n=1)
+        return f"{invalid_choice!r} is no code" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 @click.group()
@@ -26,7 +37,7 @@ def refusals() -> None:
 )
 @click.option(
     "--code",
-    type=click.Choice(tuple(REFUSALS)),
+    type=_Code(tuple(REFUSALS)),
     metavar="CODE",
     help="Only with this code, such as row_bad_value.",
 )

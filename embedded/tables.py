@@ -213,7 +213,7 @@ def _scaled(amount: int, units: Sequence[tuple[str, int]]) -> str:
 
 def _column(amounts: Sequence[int | None], units: Sequence[tuple[str, int]]) -> list[str]:
     sizes = sorted(abs(amount) for amount in amounts if amount)
-    median = sizes[len(sizes) // 2] if sizes else 0
+    median = sizes[(len(sizes) - 1) // 2] if sizes else 0
     unit, size = next((each for each in units if median >= each[1]), units[-1])
     places = 3 if size > 1 else 0
     return ["" if each is None else f"{each / size:,.{places}f} {unit}" for each in amounts]

@@ -125,7 +125,7 @@ class Book:
             accounts = await _restore(settings, partition)
             _check_offsets(settings, partition, committed, accounts)
             await _check_kept(settings, partition, committed)
-            _check_at_home(partition, accounts, partitions)
+            check_at_home(partition, accounts, partitions)
         except BaseException:
             await producer.stop()
             raise
@@ -266,7 +266,12 @@ async def _check_kept(
             )
 
 
-def _check_at_home(partition: int, accounts: Accounts, partitions: int) -> None:
+def check_at_home(partition: int, accounts: Accounts, partitions: int) -> None:
+    """Refuse accounts that belong to other partitions.
+
+    Raises:
+        PartitionsChanged: There are some.
+    """
     names = pa.array(accounts.names(), pa.string())
     strangers = int((partitions_of(names, partitions) != partition).sum())
     if strangers:

@@ -116,9 +116,9 @@ def test_an_unknown_source_of_factors_is_wrong_use(sessions: str, tmp_path: Path
     assert not (tmp_path / "data").exists()
 
 
-def test_an_unknown_mapping_is_a_failure(sessions: str) -> None:
+def test_an_unknown_mapping_is_wrong_use(sessions: str) -> None:
     done = call("run", "--charging", sessions, "--mapping", "nobodys")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("carbonflow: mapping nobodys: ")
     assert done.stderr.count("\n") == 1
 
@@ -131,7 +131,13 @@ def test_an_unknown_mapping_is_a_failure(sessions: str) -> None:
 def test_asking_where_nothing_is_says_how_to_begin(words: tuple[str, ...], tmp_path: Path) -> None:
     done = call(*words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "there is nothing in .carbonflow: `carbonflow run` or `carbonflow demo`" in done.stderr
+    assert "there is nothing in .carbonflow: `carbonflow run` fills it, or ask" in done.stderr
+
+
+def test_asking_after_a_demo_says_where_its_books_are(tmp_path: Path) -> None:
+    (tmp_path / ".carbonflow-demo" / "store").mkdir(parents=True)
+    done = call("balance", "x", cwd=tmp_path)
+    assert "the demo's books are in --data-dir .carbonflow-demo" in done.stderr
 
 
 def test_loading_where_nothing_runs_is_a_failure(sessions: str, tmp_path: Path) -> None:
@@ -146,10 +152,70 @@ def test_an_api_that_is_away_is_a_failure() -> None:
     assert "http://127.0.0.1:9 does not answer" in done.stderr
 
 
-def test_a_wrong_setting_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CARBONFLOW_METRICS_PORT", "many")
-    done = call("worker")
-    assert (done.returncode, done.stderr) == (
-        1,
-        "carbonflow: CARBONFLOW_METRICS_PORT is 'many', not a whole number\n",
-    )
+@pytest.mark.parametrize("words", [(), ("factors",), ("refusals",)], ids=" ".join)
+def test_asking_for_nothing_shows_the_help_as_it_is(words: tuple[str, ...]) -> None:
+    done = call(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == call(*words, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("factors", "match", "CN-BJ", "--at", "yesterday"), "'yesterday' is no instant"),
+        (("factors", "match", "CN-BJ", "--at", "2026-03-01"), "lacks its offset from UTC"),
+        (("factors", "list", "--at", "now"), "'now' is no instant"),
+        (("statement", "x", "--from", "foo"), "'foo' is no instant"),
+        (("statement", "x", "--to", "foo"), "'foo' is no instant"),
+        (("factors", "match", "CN-BJ", "--boundary", "xx"), "'xx' is not one of 'ttw', 'wtw'"),
+        (("factors", "list", "--kind", "nonsense"), "'nonsense' is not one of 'grid_average'"),
+        (("refusals", "list", "--code", "bad_value"), "did you mean 'row_bad_value'?"),
+        (("balance", "x", "--clickhouse", "ftp://x"), "not a ClickHouse URL"),
+        (("load", "--bootstrap", "a:b:c"), "nothing to load"),
+        (("factors", "load", "--bootstrap", "a:b"), "'a:b' is no list of brokers"),
+        (("demo", "--keep", "--fresh"), "--keep and --fresh exclude each other"),
+        (("topics", "--replication", "0"), "Invalid value for '--replication'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_value_that_cannot_be_one_is_wrong_use(
+    words: tuple[str, ...], reason: str, tmp_path: Path
+) -> None:
+    done = call(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert reason in done.stderr
+
+
+@pytest.mark.parametrize("command", ["worker", "sink"])
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("METRICS_PORT", "abc", "CARBONFLOW_METRICS_PORT is 'abc', not a whole number"),
+        ("METRICS_PORT", "70000", "CARBONFLOW_METRICS_PORT is 70000, not a port"),
+    ],
+)
+def test_a_wrong_setting_is_wrong_use(
+    command: str, name: str, value: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"CARBONFLOW_{name}", value)
+    done = call(command)
+    assert done.returncode == 2
+    assert done.stderr == f"carbonflow: {reason} (see carbonflow {command} --help)\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("DATABASE", "a b", "not a database name: 'a b'"),
+        ("CLICKHOUSE_URL", "ftp://u:secret@x", "not a ClickHouse URL, such as"),
+    ],
+)
+@pytest.mark.parametrize("command", ["sink", "api", "migrate"])
+def test_a_wrong_setting_of_the_store_is_wrong_use(
+    command: str, name: str, value: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"CARBONFLOW_{name}", value)
+    done = call(command)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert reason in done.stderr
+    assert "secret" not in done.stderr

@@ -52,7 +52,7 @@ async def made_topics(kafka: KafkaServer) -> WorkerSettings:
 @asynccontextmanager
 async def opened(settings: WorkerSettings) -> AsyncIterator[Book]:
     """Open the book of partition 0, and close it."""
-    made = await Book.open(settings, 0, Breaker(0))
+    made = await Book.open(settings, 0, Breaker(0), partitions=1)
     try:
         yield made
     finally:
@@ -126,7 +126,7 @@ def test_a_book_does_not_open_while_a_transaction_hangs_on_its_balances(
         settings = await made_topics(kafka)
         async with open_transaction(settings):
             with pytest.raises(TransactionHanging, match="only 0 can be read"):
-                await Book.open(settings, 0, Breaker(0))
+                await Book.open(settings, 0, Breaker(0), partitions=1)
 
     run(scenario())
 
@@ -135,7 +135,7 @@ def test_a_book_waits_for_a_transaction_that_ends(kafka: KafkaServer) -> None:
     async def scenario() -> None:
         settings = await made_topics(kafka)
         async with open_transaction(settings) as stranger:
-            opening = asyncio.create_task(Book.open(settings, 0, Breaker(0)))
+            opening = asyncio.create_task(Book.open(settings, 0, Breaker(0), partitions=1))
             done, _ = await asyncio.wait([opening], timeout=1)
             assert not done
             await stranger.abort_transaction()
@@ -148,7 +148,7 @@ def test_a_batch_that_the_broker_refuses_is_not_committed_without(kafka: KafkaSe
     async def scenario() -> None:
         settings = await made_topics(kafka)
         await limit_messages(settings, "transfers", "100")
-        mine = await Book.open(settings, 0, Breaker(0))
+        mine = await Book.open(settings, 0, Breaker(0), partitions=1)
         with pytest.raises(MessageSizeTooLargeError):
             await mine.work(sessions(), rules())
         assert len(mine.accounts) == 0

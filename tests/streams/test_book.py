@@ -1,0 +1,57 @@
+"""The book refuses to work where something does not fit together."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from schemas.partition import partition_of
+from streams.accounts import Accounts
+from streams.book import Book, PartitionsChanged, RecordsMissing, check_at_home
+from streams.breaker import Breaker
+from streams.settings import WorkerSettings
+from streams.slice import Slice
+from tests.streams.scene import rules, session, sessions_of, work
+
+NEXT_OFFSET = 5
+
+
+def slice_that_begins(begin: int | None, first_offset: int) -> Slice:
+    return replace(sessions_of(session(), first_offset=first_offset), begin=begin)
+
+
+async def work_it(part: Slice) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:9")
+    book = Book(
+        WorkerSettings(),
+        0,
+        producer,
+        {"charging-sessions": NEXT_OFFSET, "freight-trips": 0},
+        Accounts(),
+        Breaker(0),
+    )
+    try:
+        assert await book.work(part, rules()) is None
+    finally:
+        await book.close()
+
+
+def test_a_slice_that_begins_beyond_the_next_offset_is_not_worked() -> None:
+    with pytest.raises(RecordsMissing, match="the next offset is 5, but a slice begins at 7"):
+        asyncio.run(work_it(slice_that_begins(7, first_offset=9)))
+
+
+def test_a_slice_that_was_worked_already_leads_to_nothing() -> None:
+    asyncio.run(work_it(slice_that_begins(2, first_offset=2)))
+
+
+def test_accounts_are_at_home_where_their_keys_belong() -> None:
+    accounts = Accounts()
+    work(accounts, sessions_of(session(account_id="anna")))
+    home = partition_of(b"anna", 4)
+    check_at_home(home, accounts, 4)
+    with pytest.raises(PartitionsChanged, match="1 accounts of partition"):
+        check_at_home((home + 1) % 4, accounts, 4)

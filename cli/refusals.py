@@ -18,11 +18,11 @@ _PAGE_ROWS = 500
 class _Code(click.Choice[str]):
     """One of the codes, which are too many to be listed to whoever misspells one."""
 
-    def get_invalid_choice_message(self, invalid_choice: str, ctx: click.Context | None) -> str:
+    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:
         """Return what is wrong with a word, and what may have been meant."""
         del ctx
-        near = get_close_matches(invalid_choice, list(REFUSALS), n=1)
-        return f"{invalid_choice!r} is no code" + (f"; did you mean {near[0]!r}?" if near else "")
+        near = get_close_matches(str(value), list(REFUSALS), n=1)
+        return f"{value!r} is no code" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 @click.group()

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,7 +11,10 @@ from prometheus_client import CollectorRegistry
 
 from api.app import create_app, serve
 from api.settings import ApiSettings
+from sinks.connect import connect
+from sinks.migrate import migrate
 from sinks.queries import Queries
+from tests import clickhouse_server
 from tests.api.asked import Http
 from tests.sinks.facts import Facts
 
@@ -140,7 +144,7 @@ def test_an_explanation_shows_activity_and_factor(http: Http) -> None:
     assert [each["factor_id"] for each in found["factors"]] == ["grid:CN-BJ:2021"]
     assert found["factors"][0]["licence"] == "ODbL"
     assert found["lines"]
-    assert (found["recomputed_mg"], found["agrees"]) == (None, False)
+    assert (found["recomputed_mg"], found["agrees"]) == (None, None)
 
 
 def test_an_explanation_recomputes_under_a_loaded_programme(http: Http) -> None:
@@ -178,6 +182,10 @@ def test_an_undated_factor_is_open(http: Http) -> None:
     assert (found["valid_from"], found["valid_to"]) == (None, None)
 
 
+def test_a_factor_tells_its_place_in_the_order_of_publication(http: Http) -> None:
+    assert get(http, "/v1/factors/r1/hour:US-CAL-CISO:00007")["published_order"] == 7
+
+
 def test_an_unknown_factor_is_a_problem(http: Http) -> None:
     assert get(http, "/v1/factors/r1/x", 404)["status"] == 404
 
@@ -208,14 +216,37 @@ def test_a_wrong_method_is_a_problem(http: Http) -> None:
     assert answer.json()["type"] == "urn:carbonflow:problem:method-not-allowed"
 
 
-def test_a_failing_store_is_a_problem_without_details(facts: Facts) -> None:
+def test_a_store_without_tables_is_a_problem(facts: Facts) -> None:
     queries = Queries(facts.client, database="nothing")
     app = create_app(queries, settings=ApiSettings(), registry=CollectorRegistry(), programmes={})
     http = Http(app)
-    found = get(http, "/v1/totals", 500)
-    assert found["detail"] == "The request failed; the log says why."
-    assert get(http, "/readyz", 503)["type"] == "urn:carbonflow:problem:store-not-ready"
+    for path in ("/v1/totals", "/readyz"):
+        assert get(http, path, 503)["type"] == "urn:carbonflow:problem:store-not-ready"
     assert get(http, "/healthz") == {"status": "ok"}
+
+
+def test_a_store_that_went_away_is_a_problem_without_a_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with clickhouse_server.start(tmp_path / "data") as url:
+        client = connect(url)
+        migrate(client, database="gone")
+    queries = Queries(client, database="gone")
+    app = create_app(queries, settings=ApiSettings(), registry=CollectorRegistry(), programmes={})
+    found = get(Http(app), "/v1/totals", 503)
+    assert found["type"] == "urn:carbonflow:problem:store-not-ready"
+    (line,) = (each for each in caplog.records if each.name == "carbonflow.api")
+    assert line.getMessage() == "GET /v1/totals: the store is away: connection refused"
+    assert line.exc_info is None
+
+
+def test_a_store_that_refuses_a_question_is_a_problem_without_details(facts: Facts) -> None:
+    facts.client.command("CREATE DATABASE IF NOT EXISTS odd")
+    facts.client.command("CREATE OR REPLACE VIEW odd.ledger AS SELECT 1 AS programme")
+    queries = Queries(facts.client, database="odd")
+    app = create_app(queries, settings=ApiSettings(), registry=CollectorRegistry(), programmes={})
+    found = get(Http(app), "/v1/totals", 500)
+    assert found["detail"] == "The request failed; the log says why."
 
 
 def test_a_store_with_tables_is_ready(http: Http) -> None:

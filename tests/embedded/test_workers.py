@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded.workers import RESTARTS_MAX, WorkerError, Workers
+from embedded.workers import LIVED_S, RESTARTS_MAX, WorkerError, Workers
 
 WAITS = "import threading; threading.Event().wait()"
 FAILS = "import sys; sys.exit('no such broker')"
@@ -85,6 +85,21 @@ def test_a_worker_that_keeps_failing_is_given_up_with_its_words(
     with pytest.raises(WorkerError, match="ended 6 times, last with status 1: no such broker"):
         check_until_it_raises()
     assert len(told) == RESTARTS_MAX
+
+
+def test_a_worker_that_was_well_for_a_while_is_not_given_up(
+    supervised: Callable[[str], Workers], told: list[str]
+) -> None:
+    workers = supervised(FAILS)
+    clock_s = 0.0
+    workers.now = lambda: clock_s
+    workers.places[0].started_s = 0.0
+    for _ in range(RESTARTS_MAX + 3):
+        workers.places[0].child.wait()
+        clock_s += LIVED_S
+        workers.check()
+    assert workers.places[0].restarts == 1
+    assert len(told) == RESTARTS_MAX + 3
 
 
 def test_stopping_ends_them(supervised: Callable[[str], Workers]) -> None:

@@ -127,3 +127,22 @@ def test_the_totals_are_the_sums_of_the_transfers(ran: Ran) -> None:
 
 def test_it_starts_anew_and_books_the_same_again(ran: Ran) -> None:
     assert ran.held == ran.after_text
+
+
+def test_without_a_folder_it_takes_one_of_its_own(tmp_path: Path) -> None:
+    books = tmp_path / ".carbonflow" / "store"
+    books.mkdir(parents=True)
+    done = call("demo", "--events", "200", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.endswith("ask about it with --data-dir .carbonflow-demo\n")
+    assert {path.name for path in tmp_path.iterdir()} == {".carbonflow", ".carbonflow-demo"}
+    assert not any(books.iterdir())
+
+
+def test_it_spares_a_folder_that_no_demo_made(tmp_path: Path) -> None:
+    (tmp_path / "books" / "store").mkdir(parents=True)
+    (tmp_path / "books" / "store" / "mine").touch()
+    done = call("demo", "--events", "200", "--data-dir", str(tmp_path / "books"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "holds books that no demo made" in done.stderr
+    assert (tmp_path / "books" / "store" / "mine").exists()

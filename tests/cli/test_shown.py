@@ -1,0 +1,64 @@
+"""What a person is shown: no lines about nothing, no plurals of one, refused records decoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.ingest import _told
+from embedded.store import Store
+from schemas.singles import encode_one
+from sinks.migrate import migrate
+from tests.cli.test_wrong_use import call
+from tests.sinks.facts import Facts, refusal, session
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Path:
+    """A folder with one booked session, and two refusals, one of which can be decoded."""
+    row = {name: value for name, value in session(0).items() if not name.startswith("_")}
+    with Store.open(tmp_path / "store") as store:
+        migrate(store.writer)
+        facts = Facts(store.writer, "carbonflow")
+        facts.sessions(1)
+        facts.book()
+        value = encode_one("charging_session", row)
+        facts.put("refusals", refusal(0), refusal(1, code="too_long", value=value))
+    return tmp_path
+
+
+def shown(*words: str, books: Path) -> list[str]:
+    """Return the lines a command prints."""
+    done = call(*words, "--data-dir", str(books))
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def test_a_balance_tells_of_what_there_is(books: Path) -> None:
+    lines = shown("balance", "ann", books=books)
+    assert "charged      10.000 kWh in 1 session" in lines
+    assert not any(line.startswith("moved") for line in lines)
+
+
+def test_a_statement_has_amounts_of_one_unit(books: Path) -> None:
+    (first, second) = (line for line in shown("statement", "ann", books=books) if "r1/" in line)
+    assert first.rstrip().endswith("5.000 g")
+    assert second.rstrip().endswith("7.000 g")
+
+
+def test_a_refused_record_is_decoded(books: Path) -> None:
+    lines = shown("refusals", "show", "0-1", books=books)
+    assert lines[0].startswith("too_long: ")
+    assert "  record                 charging_session" in lines
+    assert "  session_id             s0" in lines
+
+
+def test_bytes_that_are_no_record_are_shown_as_they_are(books: Path) -> None:
+    assert shown("refusals", "show", "0-0", books=books)[-1] == r"bytes   b'\x00\xff\xfe'"
+
+
+def test_what_was_refused_of_a_load_is_words() -> None:
+    result = {"mapping": "mine", "rows": 1200, "sent": 1199, "refused": {"row_bad_value": 1}}
+    assert _told(result) == "mine: 1,200 rows, 1,199 sent, refused: 1 row_bad_value"
+    assert _told({**result, "refused": {}}).endswith("refused: none")

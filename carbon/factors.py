@@ -71,8 +71,10 @@ class Factor:
         """
         if not 0 <= self.value_mg <= FACTOR_MG_MAX:
             raise FactorError(f"factor {self.factor_id}: value_mg {self.value_mg} is out of range")
-        if not 0 <= self.valid_from < self.valid_to <= FOREVER_MS:
-            raise FactorError(f"factor {self.factor_id}: valid_from and valid_to are no period")
+        if self.valid_from >= self.valid_to:
+            raise FactorError(f"factor {self.factor_id}: valid_from is not before valid_to")
+        if self.valid_from < 0 or self.valid_to > FOREVER_MS:
+            raise FactorError(f"factor {self.factor_id}: valid before 1970 or after the year 9999")
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,8 +184,6 @@ def _checked(factor: Factor) -> Factor:
         raise ValueError(f"subject: {factor.subject!r} should be {expected}")
     if re.search(r"\s", factor.factor_id + factor.region):
         raise ValueError("factor_id and region must not contain spaces")
-    if factor.valid_from >= factor.valid_to:
-        raise ValueError("valid_from is not before valid_to")
     return factor
 
 

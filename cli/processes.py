@@ -87,10 +87,7 @@ def sink() -> None:
     metrics = SinkMetrics(registry)
 
     async def run() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await run_sink(settings, client, metrics, stop)
+        await run_sink(settings, client, metrics, _asked_to_stop())
 
     with store_at(store.clickhouse_url):
         client = connect(store.clickhouse_url)
@@ -125,8 +122,17 @@ def api() -> None:
     app = create_app(
         queries, settings=settings, registry=CollectorRegistry(), programmes=programmes
     )
+
+    async def run() -> None:
+        await serve(
+            app,
+            settings,
+            stop=_asked_to_stop(),
+            listening=lambda url: print(url, flush=True),
+        )
+
     try:
-        asyncio.run(serve(app, settings, listening=lambda url: print(url, flush=True)))
+        asyncio.run(run())
     except (OSError, OverflowError) as error:
         raise Failure(
             f"cannot listen on {settings.api_host}:{settings.api_port} "
@@ -192,6 +198,14 @@ def topics(partitions: int | None, replication: int, as_json: bool) -> None:
     for name, topic in zip(names, catalogue.topics.values(), strict=True):
         how = f"made, {topic.partitions} partitions, {topic.cleanup}"
         print(f"{name}: {how if name in made else 'is there'}")
+
+
+def _asked_to_stop() -> asyncio.Event:
+    """Return what SIGTERM and SIGINT set, for the running loop."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
 def _serve_metrics(registry: CollectorRegistry, settings: MetricsSettings) -> None:

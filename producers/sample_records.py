@@ -18,7 +18,6 @@ from schemas.columns import arrow_schema
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-Column = pa.Array | Ints | str | int | None
 
 HOUR_MS = 3_600_000
 CONTRADICTORY = 0.0012  # the share of records that decode, and are then refused

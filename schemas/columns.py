@@ -1,49 +1,35 @@
-"""Whole slices of records to Arrow and back, by pyruhvro.
+"""Whole slices of records to Arrow and back.
 
-The fast path is the usual one: all values carry the same schema id, pyruhvro decodes them in one
-call, and a comparison of lengths shows that none hides anything (see `lengths`). Where pyruhvro
-refuses, the slice is split until the bad records stand alone, and fastavro says of each what is
-wrong (see `singles`). So one broken record costs its neighbours next to nothing, and the two
-readers accept exactly the same bytes.
+The usual slice carries one schema id and is read in one pass (see `avro_read`). Where a record
+cannot be read, fastavro says what is wrong with it (see `singles`), so that one broken record
+costs its neighbours nothing, and the two readers accept exactly the same bytes.
 
 Batches have the fields of the current version in order, nullable only where the schema says so.
 Instants are timestamp[ms], without a zone and in UTC; enums are strings.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from operator import attrgetter, itemgetter
-from typing import Any, Final
+from operator import attrgetter
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyruhvro
 
+from schemas.avro_read import ARROW, read_rows
+from schemas.avro_write import Rows
 from schemas.catalogue import AvroSchema, Catalogue, shipped
 from schemas.fields import Field, fields_of, resolve
 from schemas.framing import FRAME_BYTES, WireError, frame, writer_of
-from schemas.lengths import BoolArray, Int64Array, lengths_of
+from schemas.kernel import BoolArray, Int64Array, UInt8Array, kernel
+from schemas.raw import Raw
 from schemas.singles import project, read
 
-_FRAME: Final[Callable[[Any], bytes]] = itemgetter(slice(FRAME_BYTES))
-_PAYLOAD: Final[Callable[[Any], bytes]] = itemgetter(slice(FRAME_BYTES, None))
 _POSITION: Final = attrgetter("position")
 _NOWHERE: Final = np.empty(0, dtype=np.int64)
-_SPLIT: Final = 4
-_SINGLES_MAX: Final = 16
-"""A refused run of at most this many records goes to fastavro; a longer one is split in four."""
-
-_ARROW: Final = {
-    "string": pa.string(),
-    "enum": pa.string(),
-    "int": pa.int32(),
-    "long": pa.int64(),
-    "boolean": pa.bool_(),
-    "instant": pa.timestamp("ms"),
-}
+_NOT_FRAMED: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +65,7 @@ def decode(
 
     Args:
         record: Name in the catalogue, such as charging_session.
-        values: Framed values; None and empty ones are refused.
+        values: Framed values, best as `Raw`; None and empty ones are refused.
         catalogue: The shipped one where not given.
 
     Raises:
@@ -87,18 +73,21 @@ def decode(
     """
     catalogue = catalogue or shipped()
     reader = catalogue.newest(record)
+    raw = Raw.of(values)
+    ids = np.empty(len(raw), dtype=np.int64)
+    _schema_ids(raw.data, raw.begins, raw.sizes, ids)
     batches, places = [], []
     refused: list[Undecodable] = []
-    for positions, found in _by_frame(values):
-        try:
-            writer = writer_of(found[0], catalogue, record=record)
-        except WireError as error:
-            refused += [Undecodable(at, error.code, error.reason) for at in positions.tolist()]
+    for schema_id in np.unique(ids).tolist():
+        positions = np.flatnonzero(ids == schema_id)
+        known = catalogue.schemas.get(schema_id)
+        if known is None or known.record != record:
+            refused += [_unframed(raw, at, catalogue, record) for at in positions.tolist()]
             continue
-        batch, rows, wrong = _decode_group(writer, reader, list(map(_PAYLOAD, found)))
+        batch, rows, wrong = _decode_group(known, reader, raw, positions)
         batches.append(batch)
-        places.append(positions[rows] if wrong else positions)
-        refused += [replace(one, position=int(positions[one.position])) for one in wrong]
+        places.append(rows)
+        refused += wrong
     refused.sort(key=_POSITION)
     if not batches:
         return Decoded(_no_rows(reader), _NOWHERE, refused)
@@ -122,137 +111,72 @@ def encode(
         CatalogueError: There is no such record.
     """
     schema = (catalogue or shipped()).newest(record)
-    head = frame(schema.schema_id)
-    rows = checked(record, batch, catalogue=catalogue)
-    return [head + payload for payload in _encoded(rows, schema)]
+    return Rows.of(batch, fields_of(schema), frame(schema.schema_id)).values()
 
 
-def checked(
-    record: str, batch: pa.RecordBatch, *, catalogue: Catalogue | None = None
-) -> pa.RecordBatch:
-    """Return the columns of a batch in the order and types of a record's current version.
-
-    Raises:
-        ValueError: As `encode`.
-        CatalogueError: There is no such record.
-    """
-    schema = (catalogue or shipped()).newest(record)
-    target = _arrow_schema(schema)
-    if sorted(batch.schema.names) != sorted(target.names):
-        odd = sorted(set(batch.schema.names) ^ set(target.names))
-        raise ValueError(f"columns of the batch and fields of {record} differ: {odd}")
-    columns = []
-    for field in target:
-        column = batch.column(field.name)
-        if column.null_count and not field.nullable:
-            # pyruhvro would write whatever lies below the null.
-            raise ValueError(f"{record}.{field.name} has nulls")
-        columns.append(column if column.type == field.type else column.cast(field.type))
-    return pa.RecordBatch.from_arrays(columns, schema=target)
+@kernel
+def _schema_ids(data: UInt8Array, begins: Int64Array, sizes: Int64Array, ids: Int64Array) -> None:
+    """Find the schema id each value names, _NOT_FRAMED where it names none."""
+    for row in range(len(begins)):
+        at = begins[row]
+        ids[row] = _NOT_FRAMED
+        if sizes[row] >= FRAME_BYTES and data[at] == 0:
+            number = np.int64(0)
+            for index in range(1, FRAME_BYTES):
+                number = number * 256 + np.int64(data[at + index])
+            ids[row] = number
 
 
-def _by_frame(values: Sequence[bytes | None]) -> list[tuple[Int64Array, Sequence[bytes | None]]]:
-    """Return the values grouped by their first five bytes, with their positions."""
-    if all(values) and len(set(map(_FRAME, values))) == 1:
-        return [(np.arange(len(values)), values)]
-    places: dict[bytes, list[int]] = defaultdict(list)
-    for position, value in enumerate(values):
-        places[_FRAME(value) if value else b""].append(position)
-    return [(np.array(at), [values[position] for position in at]) for at in places.values()]
+def _unframed(raw: Raw, at: int, catalogue: Catalogue, record: str) -> Undecodable:
+    try:
+        schema = writer_of(raw[at], catalogue, record=record)
+    except WireError as error:
+        return Undecodable(at, error.code, error.reason)
+    raise AssertionError(f"a value names the schema {schema.schema_id}, and it was not found")
 
 
 def _decode_group(
-    writer: AvroSchema, reader: AvroSchema, payloads: list[bytes]
+    writer: AvroSchema, reader: AvroSchema, raw: Raw, positions: Int64Array
 ) -> tuple[pa.RecordBatch, Int64Array, list[Undecodable]]:
-    """Return rows in the reader's fields, their indices, and what is wrong elsewhere."""
-    wrong: list[Undecodable] = []
-    pieces = list(_pieces(writer, payloads, 0, wrong))
-    if not pieces:
-        return _no_rows(reader), _NOWHERE, wrong
-    batch = pieces[0][0] if len(pieces) == 1 else pa.concat_batches([piece for piece, _ in pieces])
-    rows = np.concatenate([at for _, at in pieces])
-    keep = np.ones(len(rows), dtype=np.bool_)
-    for row in _doubtful(batch, writer, reader, payloads, rows):
-        try:
-            project(read(writer, payloads[rows[row]]), writer, reader)
-        except WireError as error:
-            keep[row] = False
-            wrong.append(Undecodable(int(rows[row]), error.code, error.reason))
-    if not keep.all():
-        batch, rows = batch.filter(pa.array(keep)), rows[keep]
+    """Return rows in the reader's fields, their positions, and what is wrong elsewhere."""
+    begins = raw.begins[positions]
+    ends = begins + raw.sizes[positions]
+    columns, good = read_rows(raw.data, begins + FRAME_BYTES, ends, fields_of(writer))
+    batch = pa.RecordBatch.from_arrays(columns, schema=_arrow_schema(writer))
+    wrong = [_explained(writer, reader, raw, at) for at in positions[~good].tolist()]
+    rows = positions[good]
+    unknown = _unknown_symbols(batch, writer, reader)
+    if unknown is not None and unknown.any():
+        wrong += [_explained(writer, reader, raw, at) for at in rows[unknown].tolist()]
+        batch, rows = batch.filter(pa.array(~unknown)), rows[~unknown]
     return _projected(batch, writer, reader), rows, wrong
 
 
-def _pieces(
-    writer: AvroSchema, payloads: list[bytes], start: int, wrong: list[Undecodable]
-) -> Iterator[tuple[pa.RecordBatch, Int64Array]]:
-    """Yield rows in the writer's fields with their indices; add the unreadable to `wrong`."""
-    batch = _attempt(writer, payloads)
-    if batch is not None:
-        yield batch, np.arange(start, start + len(payloads))
-    elif len(payloads) <= _SINGLES_MAX:
-        rows, at = [], []
-        for index, payload in enumerate(payloads, start):
-            try:
-                rows.append(read(writer, payload))
-                at.append(index)
-            except WireError as error:
-                wrong.append(Undecodable(index, error.code, error.reason))
-        if rows:
-            yield pa.RecordBatch.from_pylist(rows, schema=_arrow_schema(writer)), np.array(at)
-    else:
-        step = -(-len(payloads) // _SPLIT)
-        for first in range(0, len(payloads), step):
-            yield from _pieces(writer, payloads[first : first + step], start + first, wrong)
-
-
-def _attempt(writer: AvroSchema, payloads: list[bytes]) -> pa.RecordBatch | None:
-    """Return what pyruhvro makes of the payloads, None where it refuses one of them."""
+def _explained(writer: AvroSchema, reader: AvroSchema, raw: Raw, at: int) -> Undecodable:
+    """Return what is wrong with a value that could not be read as a row."""
+    value = raw[at]
+    assert value is not None, "a null names no schema"
     try:
-        batch = pyruhvro.deserialize_array(payloads, writer.text)
-        # pyruhvro copies the bytes of strings as they are; this is where they must be UTF-8.
-        batch.validate(full=True)
-    except ValueError:
-        return None
-    except BaseException as panic:
-        # A panic in Rust arrives as pyo3's PanicException, a BaseException no module exports. It
-        # says the same as a ValueError: these bytes are not for pyruhvro. KeyboardInterrupt,
-        # SystemExit and whatever else it may be go on their way.
-        if type(panic).__name__ != "PanicException":
-            raise
-        return None
-    return pa.RecordBatch.from_arrays(batch.columns, schema=_arrow_schema(writer))
+        project(read(writer, value[FRAME_BYTES:]), writer, reader)
+    except WireError as error:
+        return Undecodable(at, error.code, error.reason)
+    # The readers disagree. To refuse a good record would lose it, so this has to be looked at.
+    raise AssertionError(f"a {writer.record} that can be read singly cannot be read by columns")
 
 
-def _doubtful(
-    batch: pa.RecordBatch,
-    writer: AvroSchema,
-    reader: AvroSchema,
-    payloads: list[bytes],
-    rows: Int64Array,
-) -> list[int]:
-    """Return the rows that need a second opinion: for their length, numbers or symbols."""
-    lengths = lengths_of(batch, fields_of(writer))
-    given = np.fromiter(map(len, payloads), np.int64, len(payloads))
-    doubtful: BoolArray = np.not_equal(lengths.bytes, given[rows])
-    if lengths.widest is not None and lengths.widest.any():
-        # Hashes have such numbers too, so most of these rows are as good as any.
-        wide = np.flatnonzero(lengths.widest)
-        again = _encoded(batch.take(pa.array(wide)), writer)
-        doubtful[wide] |= [payloads[at] != one for at, one in zip(rows[wide], again, strict=True)]
+def _unknown_symbols(
+    batch: pa.RecordBatch, writer: AvroSchema, reader: AvroSchema
+) -> BoolArray | None:
+    """Return the rows with a symbol that the reader does not know, None where there can be none."""
+    unknown: BoolArray | None = None
     for field, source in resolve(writer, reader):
         if source is not None and not set(source.symbols) <= set(field.symbols):
             known = pa.array([*field.symbols, None], pa.string())
-            familiar = pc.is_in(batch.column(field.name), value_set=known)
-            doubtful |= ~familiar.to_numpy(zero_copy_only=False)
-    odd: list[int] = np.flatnonzero(doubtful).tolist()
-    return odd
-
-
-def _encoded(batch: pa.RecordBatch, schema: AvroSchema) -> list[bytes]:
-    """Return each row without a frame."""
-    encoded = pyruhvro.serialize_record_batch(batch, schema.text, 1)
-    return [payload for array in encoded for payload in array.to_pylist()]
+            here = ~pc.is_in(batch.column(field.name), value_set=known).to_numpy(
+                zero_copy_only=False
+            )
+            unknown = here if unknown is None else unknown | here
+    return unknown
 
 
 def _projected(batch: pa.RecordBatch, writer: AvroSchema, reader: AvroSchema) -> pa.RecordBatch:
@@ -280,5 +204,5 @@ def _no_rows(schema: AvroSchema) -> pa.RecordBatch:
 
 
 def _arrow_field(field: Field) -> pa.Field:
-    kind = _ARROW[field.kind]
+    kind = ARROW[field.kind]
     return pa.field(field.name, pa.list_(kind) if field.many else kind, nullable=field.nullable)

@@ -6,15 +6,29 @@ number. The account belongs to it, because only its own account can remember an 
 share its partition must not matter.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 
-Int64Array = npt.NDArray[np.int64]
+from schemas.kernel import (
+    Int32Array,
+    Int64Array,
+    Number,
+    UInt8Array,
+    UInt64Array,
+    bytes_of,
+    copy_bytes,
+    kernel,
+    word_at,
+)
+
+P1: Final = np.uint64(0x9E3779B185EBCA87)
+P2: Final = np.uint64(0xC2B2AE3D27D4EB4F)
+P3: Final = np.uint64(0x165667B19E3779F9)
+P4: Final = np.uint64(0x85EBCA77C2B2AE63)
+P5: Final = np.uint64(0x27D4EB2F165667C5)
 
 
 def event_hash(kind: str, account: str, source: str, identity: str, revision: int) -> int:
@@ -49,9 +63,106 @@ def event_hashes(
     parts = (account, source, identity, revision)
     if any(part.null_count for part in parts):
         raise ValueError("an event has no identity: a value is null")
-    joined: Any = pc.binary_join_element_wise(
-        pa.scalar(kind), account, source, identity, revision.cast(pa.string()), "\0"
+    # All of an event's text, one part after another.
+    columns = [_text(part) for part in (account, source, identity, revision.cast(pa.string()))]
+    offsets = np.stack([offsets for offsets, _ in columns])
+    longest = len(kind.encode()) + len(columns) + int(np.diff(offsets).sum(axis=0).max(initial=0))
+    bases = np.cumsum([0, *(len(data) for _, data in columns[:-1])])
+    hashes = np.empty(len(account), dtype=np.uint64)
+    _hash_joined(
+        bytes_of(kind.encode()),
+        bytes_of(np.concatenate([data for _, data in columns])),
+        offsets + bases[:, None],
+        np.empty(longest, dtype=np.uint8),
+        hashes,
     )
-    texts = joined.cast(pa.binary()).to_pylist()
-    unsigned = np.fromiter(map(xxhash.xxh64_intdigest, texts), np.uint64, len(texts))
-    return unsigned.view(np.int64)
+    return hashes.view(np.int64)
+
+
+def text_hashes(texts: pa.StringArray) -> Int64Array:
+    """Return the XXH64 of each string of a column without nulls, shape (n,)."""
+    offsets, data = _text(texts)
+    hashes = np.empty(len(texts), dtype=np.uint64)
+    _hash_each(bytes_of(data), offsets.astype(np.int64), hashes)
+    return hashes.view(np.int64)
+
+
+def _text(column: Any) -> tuple[Int64Array, UInt8Array]:
+    """Return the offsets of strings, from 0, and their bytes."""
+    offsets: Int32Array = np.frombuffer(
+        column.buffers()[1], np.int32, len(column) + 1, column.offset * 4
+    )
+    begin, end = int(offsets[0]), int(offsets[-1])
+    data = column.buffers()[2]
+    text = np.frombuffer(data, np.uint8, end - begin, begin) if end > begin else bytes_of(b"")
+    return offsets.astype(np.int64) - begin, text
+
+
+@kernel
+def _hash_each(data: UInt8Array, offsets: Int64Array, hashes: UInt64Array) -> None:
+    for row in range(len(hashes)):
+        hashes[row] = xxh64(data, offsets[row], offsets[row + 1])
+
+
+@kernel
+def _hash_joined(
+    kind: UInt8Array,
+    data: UInt8Array,
+    offsets: Int64Array,
+    joined: UInt8Array,
+    hashes: UInt64Array,
+) -> None:
+    """Hash kind and parts of each row, joined by zero bytes."""
+    for row in range(len(hashes)):
+        at = copy_bytes(joined, 0, kind, 0, len(kind))
+        for part in range(offsets.shape[0]):
+            joined[at] = 0
+            begin, end = offsets[part, row], offsets[part, row + 1]
+            at = copy_bytes(joined, at + 1, data, begin, end - begin)
+        hashes[row] = xxh64(joined, 0, at)
+
+
+@kernel
+def xxh64(data: UInt8Array, at: int, end: int) -> Number:
+    """Return the XXH64 of bytes with seed 0, as its specification has it."""
+    state: Number
+    size = np.uint64(end - at)
+    if end - at >= 32:
+        one, two, three, four = P1 + P2, P2, np.uint64(0), np.uint64(0) - P1
+        while end - at >= 32:
+            one = _mixed(one, word_at(data, at))
+            two = _mixed(two, word_at(data, at + 8))
+            three = _mixed(three, word_at(data, at + 16))
+            four = _mixed(four, word_at(data, at + 24))
+            at += 32
+        state = _left(one, 1) + _left(two, 7) + _left(three, 12) + _left(four, 18)
+        for lane in (one, two, three, four):
+            state = (state ^ _mixed(np.uint64(0), lane)) * P1 + P4
+    else:
+        state = P5
+    state += size
+    while end - at >= 8:
+        state = _left(state ^ _mixed(np.uint64(0), word_at(data, at)), 27) * P1 + P4
+        at += 8
+    if end - at >= 4:
+        word = np.uint64(0)
+        for index in range(4):
+            word |= np.uint64(data[at + index]) << np.uint64(8 * index)
+        state = _left(state ^ (word * P1), 23) * P2 + P3
+        at += 4
+    while at < end:
+        state = _left(state ^ (np.uint64(data[at]) * P5), 11) * P1
+        at += 1
+    state = (state ^ (state >> np.uint64(33))) * P2
+    state = (state ^ (state >> np.uint64(29))) * P3
+    return state ^ (state >> np.uint64(32))
+
+
+@kernel
+def _mixed(lane: Number, word: Number) -> Number:
+    return _left(lane + word * P2, 31) * P1
+
+
+@kernel
+def _left(word: Number, bits: int) -> Number:
+    return (word << np.uint64(bits)) | (word >> np.uint64(64 - bits))

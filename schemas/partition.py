@@ -9,12 +9,9 @@ Source: Apache Kafka, org.apache.kafka.common.utils.Utils.murmur2 and toPositive
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-Int32Array = npt.NDArray[np.int32]
-Int64Array = npt.NDArray[np.int64]
-UInt32Array = npt.NDArray[np.uint32]
+from schemas.kernel import Int32Array, UInt8Array, bytes_of, kernel
 
 _SEED: Final = 0x9747B28C
 _M: Final = 0x5BD1E995
@@ -67,26 +64,29 @@ def partitions_of(keys: pa.Array | pa.ChunkedArray, partitions: int) -> Int32Arr
         return np.empty(0, dtype=np.int32)
     column = column.cast(pa.binary())
     offsets = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1, column.offset * 4)
-    hashes = _murmur2_all(column.buffers()[2], offsets.astype(np.int64))
-    return ((hashes & np.uint32(0x7FFFFFFF)) % np.uint32(partitions)).astype(np.int32)
+    found = np.empty(len(column), dtype=np.int32)
+    _partitions(bytes_of(column.buffers()[2] or b""), offsets, partitions, found)
+    return found
 
 
-def _murmur2_all(data: Any, offsets: Int64Array) -> UInt32Array:
-    """Return the hash of each run of bytes between neighbouring offsets."""
-    begins, lengths = offsets[:-1] - offsets[0], np.diff(offsets)
-    # Four spare bytes let a word be read at any byte, also at the last one.
-    text = bytes(memoryview(data)[offsets[0] : offsets[-1]]) + bytes(4) if data else bytes(4)
-    words = np.ndarray(shape=(len(text) - 3,), dtype="<u4", buffer=text, strides=(1,))
-    m, shift_13, shift_15, shift_24 = (np.uint32(number) for number in (_M, 13, 15, 24))
-
-    state = np.uint32(_SEED) ^ lengths.astype(np.uint32)
-    longer = np.arange(len(lengths))
-    for at in range(0, int(lengths.max()) & ~3, 4):
-        longer = longer[lengths[longer] >= at + 4]
-        word = words[begins[longer] + at] * m
-        state[longer] = (state[longer] * m) ^ ((word ^ (word >> shift_24)) * m)
-    left = (lengths & 3).astype(np.uint32)
-    tail = words[begins + (lengths & ~3)] & ((np.uint32(1) << (left * np.uint32(8))) - np.uint32(1))
-    state = np.where(left > 0, (state ^ tail) * m, state)
-    state = (state ^ (state >> shift_13)) * m
-    return state ^ (state >> shift_15)
+@kernel
+def _partitions(data: UInt8Array, offsets: Int32Array, partitions: int, found: Int32Array) -> None:
+    m, bits = np.uint64(_M), np.uint64(_BITS)
+    for row in range(len(found)):
+        at, end = np.int64(offsets[row]), np.int64(offsets[row + 1])
+        state = np.uint64(_SEED) ^ np.uint64(end - at)
+        while end - at >= 4:
+            word = np.uint64(0)
+            for index in range(4):
+                word |= np.uint64(data[at + index]) << np.uint64(8 * index)
+            word = word * m & bits
+            state = (state * m & bits) ^ ((word ^ (word >> np.uint64(24))) * m & bits)
+            at += 4
+        if at < end:
+            word = np.uint64(0)
+            for index in range(end - at):
+                word |= np.uint64(data[at + index]) << np.uint64(8 * index)
+            state = (state ^ word) * m & bits
+        state = (state ^ (state >> np.uint64(13))) * m & bits
+        state ^= state >> np.uint64(15)
+        found[row] = np.int64(state & np.uint64(0x7FFFFFFF)) % partitions

@@ -1,184 +1,202 @@
-"""The accounts of one partition, as columns: what the book holds in memory.
+"""The accounts of one partition, in memory, as columns: an account is a row of some arrays.
 
 Nothing here changes before the transaction that carries the change is committed: `step` reads, the
-book applies the `Change` afterwards. Restoring is applying what `account-balances` says.
+book applies what came of it afterwards. Restoring is applying what `account-balances` says.
+
+No Python object stands for an account: names lie in one buffer and are found by their hash, the
+events an account remembers lie together in another, with room to grow. A million accounts take
+some hundred megabytes, and to read or change a thousand of them is one call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain, repeat
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from carbon.exact import Int32Array, Int64Array
+from carbon.rate import Words
+from schemas.identity import text_hashes
+from schemas.kernel import UInt8Array, bytes_of
+from streams import rows as kernels
+from streams.memory import Memory
+from streams.states import NEW, NUMBERS, States, latest_of_each, states_of
 
-SUMS: Final = (
-    "reduction_mg",
-    "emissions_mg",
-    "energy_wh",
-    "distance_m",
-    "transport_kg_km",
-    "session_count",
-    "trip_count",
-    "transfer_count",
-    "duplicate_count",
-)
-"""The fields of AccountBalance that are sums; `TIMES` are maxima."""
+D = TypeVar("D", bound=np.generic)
 
-TIMES: Final = ("last_booked_at", "updated_at")
-NEW: Final = -1
+FIRST_ROWS: Final = 1024
+SLOTS_PER_ROW: Final = 2
+"""Slots of the index for each row there is room for: at most half of them are taken."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Change:
-    """New absolute state of k accounts.
-
-    Attributes:
-        names: account_id of each.
-        rows: Their rows in `Accounts`, NEW for accounts that come into being, shape (k,).
-        programmes: Their programmes.
-        state: SUMS then TIMES, shape (k, 11).
-        seen: Hashes of recent events of each.
-        seen_days: The day each was recorded.
-        forgotten_until: Latest forgotten day of each, shape (k,).
-        remembered: Hashes that are remembered from now on.
-        forgotten: Hashes that are no longer remembered.
-    """
-
-    names: list[str]
-    rows: Int64Array
-    programmes: list[str]
-    state: Int64Array
-    seen: list[list[int]]
-    seen_days: list[list[int]]
-    forgotten_until: Int32Array
-    remembered: list[int]
-    forgotten: list[int]
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def balances(self) -> pa.RecordBatch:
-        """Return the change as AccountBalance records, k rows."""
-        columns: dict[str, pa.Array] = {
-            "account_id": pa.array(self.names, pa.string()),
-            "programme": pa.array(self.programmes, pa.string()),
-        }
-        for index, name in enumerate(SUMS):
-            columns[name] = pa.array(self.state[:, index])
-        for index, name in enumerate(TIMES, start=len(SUMS)):
-            columns[name] = pa.array(self.state[:, index]).cast(pa.timestamp("ms"))
-        columns["seen"] = _lists(self.seen, np.int64)
-        columns["seen_days"] = _lists(self.seen_days, np.int32)
-        columns["forgotten_until"] = pa.array(self.forgotten_until)
-        return pa.RecordBatch.from_pydict(columns)
+GARBAGE_SHARE_MAX: Final = 0.5
 
 
 class Accounts:
     """The accounts of one partition; rows are dense and never reused."""
 
     def __init__(self) -> None:
-        self._row_of: dict[str, int] = {}
-        self._programmes: list[str] = []
-        self._state = np.zeros((1024, len(SUMS) + len(TIMES)), dtype=np.int64)
-        self._forgotten_until = np.zeros(1024, dtype=np.int32)
-        self._seen: list[list[int]] = []
-        self._seen_days: list[list[int]] = []
-        self._memory: set[int] = set()
+        self._count = 0
+        self._slots = np.zeros(FIRST_ROWS * SLOTS_PER_ROW, dtype=np.int32)  # Row + 1; 0 is free.
+        self._hashes = np.zeros(FIRST_ROWS, dtype=np.int64)
+        self._text = np.zeros(FIRST_ROWS * 16, dtype=np.uint8)
+        self._text_offsets = np.zeros(FIRST_ROWS + 1, dtype=np.int64)
+        self._vocabulary: dict[str, int] = {}
+        self._programme = np.zeros(FIRST_ROWS, dtype=np.int32)
+        self._numbers = np.zeros((FIRST_ROWS, NUMBERS), dtype=np.int64)
+        self._forgotten_until = np.zeros(FIRST_ROWS, dtype=np.int32)
+        self._seen = np.zeros(FIRST_ROWS * 4, dtype=np.int64)
+        self._seen_days = np.zeros(FIRST_ROWS * 4, dtype=np.int32)
+        self._seen_end = 0
+        self._seen_live = 0
+        self._seen_at = np.zeros(FIRST_ROWS, dtype=np.int64)
+        self._seen_count = np.zeros(FIRST_ROWS, dtype=np.int32)
+        self._seen_room = np.zeros(FIRST_ROWS, dtype=np.int32)
 
     def __len__(self) -> int:
-        return len(self._row_of)
+        return self._count
 
-    def names(self) -> list[str]:
+    def names(self) -> pa.StringArray:
         """Return the account_id of every account."""
-        return list(self._row_of)
+        offsets = self._text_offsets[: self._count + 1]
+        return pa.LargeStringArray.from_buffers(
+            len(self), pa.py_buffer(offsets), pa.py_buffer(self._text)
+        ).cast(pa.string())
 
-    def rows(self, names: Sequence[str]) -> Int64Array:
-        """Return the row of each account or NEW, shape (k,)."""
-        rows = map(self._row_of.get, names, repeat(NEW))
-        return np.fromiter(rows, dtype=np.int64, count=len(names))
+    def read(self, names: pa.StringArray) -> States:
+        """Return the state of k different accounts; that of a new one is all zeros."""
+        rows = self._rows(names)
+        known = rows != NEW
+        held = np.where(known, rows, 0)
+        counts = np.where(known, self._seen_count[held], 0).astype(np.int64)
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(counts, out=offsets[1:])
+        hashes = np.empty(int(offsets[-1]), dtype=np.int64)
+        days = np.empty(int(offsets[-1]), dtype=np.int32)
+        numbers = np.empty((len(rows), NUMBERS), dtype=np.int64)
+        kernels.read(
+            rows, self._numbers, self._seen, self._seen_days, self._seen_at, offsets,
+            numbers, hashes, days,
+        )  # fmt: skip
+        return States(
+            names=names,
+            rows=rows,
+            programme=Words(
+                np.where(known, self._programme[held], NEW).astype(np.int32),
+                tuple(self._vocabulary),
+            ),
+            numbers=numbers,
+            memory=Memory(hashes, days, offsets),
+            forgotten_until=np.where(known, self._forgotten_until[held], 0).astype(np.int32),
+        )
 
-    def programme(self, row: int) -> str:
-        """Return the programme an account belongs to."""
-        return self._programmes[row]
-
-    def state(self, rows: Int64Array) -> Int64Array:
-        """Return SUMS and TIMES of some accounts, zeros for NEW, shape (k, 11)."""
-        return np.where((rows == NEW)[:, None], 0, self._state[rows])
-
-    def forgotten_until(self, rows: Int64Array) -> Int32Array:
-        """Return the latest forgotten day of some accounts, 0 for NEW, shape (k,)."""
-        return np.where(rows == NEW, 0, self._forgotten_until[rows]).astype(np.int32)
-
-    def seen(self, row: int) -> tuple[list[int], list[int]]:
-        """Return the remembered hashes of an account and their days; not to be changed."""
-        return (self._seen[row], self._seen_days[row]) if row != NEW else ([], [])
-
-    def remembers(self, hashes: Int64Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Return whether each event was booked and is remembered, shape (n,)."""
-        known = map(self._memory.__contains__, hashes.tolist())
-        return np.fromiter(known, dtype=np.bool_, count=len(hashes))
-
-    def apply(self, change: Change) -> None:
-        """Take over a committed change."""
+    def apply(self, change: States) -> None:
+        """Take over the committed state of some accounts."""
         rows = change.rows.copy()
-        for index in np.flatnonzero(rows == NEW).tolist():
-            rows[index] = self._row_of.setdefault(change.names[index], len(self._row_of))
-            self._programmes.append(change.programmes[index])
-            self._seen.append([])
-            self._seen_days.append([])
-        self._grow(len(self._row_of))
-        self._state[rows] = change.state
+        new = np.flatnonzero(rows == NEW)
+        rows[new] = self._add(change.names.take(pa.array(new)))
+        codes = [
+            self._vocabulary.setdefault(name, len(self._vocabulary))
+            for name in change.programme.vocabulary
+        ]
+        self._programme[rows] = np.array(codes or [0], dtype=np.int32)[change.programme.codes]
+        self._numbers[rows] = change.numbers
         self._forgotten_until[rows] = change.forgotten_until
-        self._memory.difference_update(change.forgotten)
-        for row, seen, days in zip(rows.tolist(), change.seen, change.seen_days, strict=True):
-            self._seen[row], self._seen_days[row] = seen, days
-        self._memory.update(change.remembered)
+        self._remember(rows, change.memory)
 
     def restore(self, balances: pa.RecordBatch) -> None:
         """Take over AccountBalance records, each newer than any before of the same account."""
-        names_all = balances.column("account_id").to_pylist()
-        latest = {name: index for index, name in enumerate(names_all)}
-        newest = balances.take(pa.array(list(latest.values()), pa.int64()))
-        names = list(latest)
-        rows = self.rows(names)
-        seen = newest.column("seen").to_pylist()
-        forgotten = [
-            h
-            for row, now in zip(rows.tolist(), seen, strict=True)
-            for h in set(self.seen(row)[0]).difference(now)
-        ]
-        numbers = [newest.column(name).to_numpy() for name in SUMS]
-        numbers += [newest.column(name).cast(pa.int64()).to_numpy() for name in TIMES]
-        self.apply(
-            Change(
-                names=names,
-                rows=rows,
-                programmes=newest.column("programme").to_pylist(),
-                state=np.stack(numbers, axis=1),
-                seen=seen,
-                seen_days=newest.column("seen_days").to_pylist(),
-                forgotten_until=newest.column("forgotten_until").to_numpy(),
-                remembered=list(chain.from_iterable(seen)),
-                forgotten=forgotten,
-            )
-        )
+        newest = latest_of_each(balances)
+        self.apply(states_of(newest, self._rows(newest.column("account_id"))))
 
-    def _grow(self, count: int) -> None:
-        capacity = len(self._state)
-        if count > capacity:
-            extra = max(count, 2 * capacity) - capacity
-            self._state = np.pad(self._state, ((0, extra), (0, 0)))
-            self._forgotten_until = np.pad(self._forgotten_until, (0, extra))
+    def _rows(self, names: pa.StringArray) -> Int64Array:
+        rows = np.empty(len(names), dtype=np.int64)
+        text, offsets = _text_of(names)
+        kernels.find(
+            text_hashes(names), text, offsets, self._slots, self._hashes, self._text,
+            self._text_offsets, rows,
+        )  # fmt: skip
+        return rows
+
+    def _add(self, names: pa.StringArray) -> Int64Array:
+        """Make rows for names that have none and return them."""
+        first, end = self._count, self._count + len(names)
+        text, offsets = _text_of(names)
+        begin = int(self._text_offsets[first])
+        size = int(offsets[-1]) - int(offsets[0])
+        self._grow(end, begin + size)
+        self._text[begin : begin + size] = text[offsets[0] : offsets[-1]]
+        self._text_offsets[first + 1 : end + 1] = offsets[1:] - offsets[0] + np.int64(begin)
+        self._hashes[first:end] = text_hashes(names)
+        self._count = end
+        kernels.index(self._hashes, first, end, self._slots)
+        return np.arange(first, end)
+
+    def _remember(self, rows: Int64Array, memory: Memory) -> None:
+        counts = memory.counts()
+        moved = counts > self._seen_room[rows]
+        # A place with room for some more, so that not every event moves its account.
+        room = np.where(moved, counts + counts // 2 + 2, self._seen_room[rows])
+        self._seen_live += int((room - self._seen_room[rows]).sum())
+        ends = self._seen_end + np.cumsum(np.where(moved, room, 0))
+        needed = int(ends[-1]) if len(ends) else 0
+        self._seen = _grown(self._seen, needed)
+        self._seen_days = _grown(self._seen_days, needed)
+        self._seen_at[rows] = np.where(moved, ends - room, self._seen_at[rows])
+        self._seen_room[rows] = room
+        self._seen_count[rows] = counts
+        self._seen_end = max(self._seen_end, needed)
+        kernels.remember(
+            rows, memory.hashes, memory.days, memory.offsets, self._seen, self._seen_days,
+            self._seen_at,
+        )  # fmt: skip
+        if self._seen_end - self._seen_live > GARBAGE_SHARE_MAX * self._seen_end:
+            self._compact()
+
+    def _compact(self) -> None:
+        """Move the memory of all accounts together, without the places that were left."""
+        room = self._seen_room[: self._count].astype(np.int64)
+        at = np.cumsum(room) - room
+        seen = np.zeros(max(int(room.sum()), 1), dtype=np.int64)
+        days = np.zeros(len(seen), dtype=np.int32)
+        kernels.compact(
+            self._seen, self._seen_days, self._seen_at, self._seen_count[: self._count], at,
+            seen, days,
+        )  # fmt: skip
+        self._seen, self._seen_days = seen, days
+        self._seen_at[: self._count] = at
+        self._seen_end = self._seen_live = int(room.sum())
+
+    def _grow(self, rows: int, text_bytes: int) -> None:
+        self._text = _grown(self._text, text_bytes)
+        if rows <= len(self._hashes):
+            return
+        self._hashes = _grown(self._hashes, rows)
+        room = len(self._hashes)
+        self._text_offsets = _grown(self._text_offsets, room + 1)
+        self._programme = _grown(self._programme, room)
+        self._numbers = _grown(self._numbers, room)
+        self._forgotten_until = _grown(self._forgotten_until, room)
+        self._seen_at = _grown(self._seen_at, room)
+        self._seen_count = _grown(self._seen_count, room)
+        self._seen_room = _grown(self._seen_room, room)
+        if room * SLOTS_PER_ROW > len(self._slots):
+            slots = 1 << (room * SLOTS_PER_ROW - 1).bit_length()
+            self._slots = np.zeros(slots, dtype=np.int32)
+            kernels.index(self._hashes, 0, self._count, self._slots)
 
 
-def _lists(lists: list[list[int]], kind: type[np.int64] | type[np.int32]) -> pa.ListArray:
-    lengths = np.fromiter(map(len, lists), dtype=np.int32, count=len(lists))
-    offsets = np.zeros(len(lists) + 1, dtype=np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    flat = np.fromiter(chain.from_iterable(lists), dtype=kind, count=int(offsets[-1]))
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
+def _grown(array: npt.NDArray[D], count: int) -> npt.NDArray[D]:
+    """Return the array with room for that many and more, if it has not got it."""
+    if count <= len(array):
+        return array
+    grown = np.zeros((max(count, len(array) * 3 // 2), *array.shape[1:]), dtype=array.dtype)
+    grown[: len(array)] = array
+    return grown
+
+
+def _text_of(names: pa.StringArray) -> tuple[UInt8Array, Int32Array]:
+    buffers = names.buffers()
+    offsets: Int32Array = np.frombuffer(buffers[1], np.int32, len(names) + 1, names.offset * 4)
+    return bytes_of(buffers[2] or b""), offsets

@@ -19,7 +19,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pyarrow as pa
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupLoadInProgressError, KafkaError
@@ -272,8 +271,7 @@ def check_at_home(partition: int, accounts: Accounts, partitions: int) -> None:
     Raises:
         PartitionsChanged: There are some.
     """
-    names = pa.array(accounts.names(), pa.string())
-    strangers = int((partitions_of(names, partitions) != partition).sum())
+    strangers = int((partitions_of(accounts.names(), partitions) != partition).sum())
     if strangers:
         raise PartitionsChanged(f"{strangers} accounts of partition {partition} belong to others")
 

@@ -2,85 +2,87 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
-from carbon.exact import Int32Array, Int64Array
-from carbon.rate import Rated
-from streams.accounts import SUMS, TIMES, Accounts, Change
+from carbon.exact import Int64Array
+from carbon.rate import Rated, Words
 from streams.activities import Activities
+from streams.states import SUMS, States
 
 DAY_MS: Final = 86_400_000
 SUM_MAX: Final = 2**62
-SEEN_MAX: Final = 50_000
-"""Events an account remembers at most: half a megabyte of its balance record."""
 
 
 def fold(
     activities: Activities,
+    account: Int64Array,
     booked: Int64Array,
     repeats: Int64Array,
     rated: Rated,
     hashes: Int64Array,
     timestamps_ms: Int64Array,
-    accounts: Accounts,
+    states: States,
     dedupe_days: int,
-) -> Change:
+) -> States:
     """Return the new state of every account that booked activities or repeats touch.
 
     Args:
         activities: The slice's activities, n rows.
+        account: Index in states of the account of each activity, shape (n,).
         booked: Rows that are booked, in order.
         repeats: Rows recognised as repeats.
         rated: Their results, n rows.
         hashes: Identity of each event, shape (n,).
         timestamps_ms: Kafka timestamp of each event, shape (n,).
-        accounts: State before.
+        states: State of the slice's accounts before.
         dedupe_days: How long hashes are remembered.
 
     Raises:
         OverflowError: A sum leaves the range of its field.
     """
-    touched = np.concatenate([booked, repeats])
-    encoded = activities.account.take(pa.array(touched)).dictionary_encode()
-    names = encoded.dictionary.to_pylist()
-    code = encoded.indices.to_numpy()
-    known = accounts.rows(names)
-    state = accounts.state(known)
-    _add(state, code, len(booked), activities, touched, rated)
-    if len(state) and np.abs(state[:, : len(SUMS)]).max() > SUM_MAX:
+    touched, n = np.concatenate([booked, repeats]), len(booked)
+    first = np.full(len(states), -1, dtype=np.int64)
+    first[account[touched][::-1]] = touched[::-1]
+    accounts = np.flatnonzero(first >= 0)
+    number = np.cumsum(first >= 0) - 1
+    code = number[account[touched]]
+    changed = States(
+        names=states.names.take(pa.array(accounts)),
+        rows=states.rows[accounts],
+        programme=_programme(states, accounts, activities.programme, first),
+        numbers=states.numbers[accounts],
+        memory=states.memory.take(accounts),
+        forgotten_until=states.forgotten_until[accounts],
+    )
+    _add(changed, code, n, activities, touched, rated)
+    if len(accounts) and np.abs(changed.numbers[:, : len(SUMS)]).max() > SUM_MAX:
         raise OverflowError("the sum of an account leaves its range")
-    n = len(booked)
-    last_booked, updated = range(len(SUMS), len(SUMS) + len(TIMES))
-    np.maximum.at(state[:, last_booked], code[:n], activities.ended_at[booked])
-    np.maximum.at(state[:, updated], code, timestamps_ms[touched])
-    first = np.full(len(names), -1, dtype=np.int64)
-    first[code[::-1]] = touched[::-1]
-    programme = activities.programme
-    programmes = [
-        programme.vocabulary[programme.codes[first[index]]] if row < 0 else accounts.programme(row)
-        for index, row in enumerate(known.tolist())
-    ]
-    seen, days, forgotten_until, forgotten = _remember(
-        accounts, known, code[:n], hashes[booked], timestamps_ms[booked] // DAY_MS, dedupe_days
+    np.maximum.at(changed.column("last_booked_at"), code[:n], activities.ended_at[booked])
+    np.maximum.at(changed.column("updated_at"), code, timestamps_ms[touched])
+    memory, forgotten_until = changed.memory.with_events(
+        code[:n],
+        hashes[booked],
+        timestamps_ms[booked] // DAY_MS,
+        dedupe_days=dedupe_days,
+        forgotten_until=changed.forgotten_until,
     )
-    return Change(
-        names,
-        known,
-        programmes,
-        state,
-        seen,
-        days,
-        forgotten_until,
-        hashes[booked].tolist(),
-        forgotten,
-    )
+    return replace(changed, memory=memory, forgotten_until=forgotten_until)
+
+
+def _programme(states: States, accounts: Int64Array, programme: Words, first: Int64Array) -> Words:
+    """Return the programme of each account: its own, or that of the first row of a new one."""
+    own = states.programme
+    asked = programme.codes[first[accounts]] + len(own.vocabulary)
+    codes = np.where(states.known()[accounts], own.codes[accounts], asked)
+    return Words(codes.astype(np.int32), own.vocabulary + programme.vocabulary)
 
 
 def _add(
-    state: Int64Array,
+    changed: States,
     code: Int64Array,
     n: int,
     activities: Activities,
@@ -101,42 +103,5 @@ def _add(
         "transfer_count": 1 + reduces.astype(np.int64),
     }
     for name, values in amounts.items():
-        np.add.at(state[:, SUMS.index(name)], code[:n], values)
-    np.add.at(state[:, SUMS.index("duplicate_count")], code[n:], 1)
-
-
-def _remember(
-    accounts: Accounts,
-    known: Int64Array,
-    code: Int64Array,
-    hashes: Int64Array,
-    days: Int64Array,
-    dedupe_days: int,
-) -> tuple[list[list[int]], list[list[int]], Int32Array, list[int]]:
-    """Append new hashes to each account and drop those recorded more than dedupe_days ago.
-
-    Ages count from the account's own latest event, so no other's timestamp can make it forget. An
-    account that remembers more than SEEN_MAX events forgets its oldest days sooner.
-    """
-    order = np.argsort(code, kind="stable")
-    bounds = np.searchsorted(code[order], np.arange(len(known) + 1)).tolist()
-    new_hashes, new_days = hashes[order].tolist(), days[order].tolist()
-    forgotten_until = accounts.forgotten_until(known)
-    all_seen: list[list[int]] = []
-    all_days: list[list[int]] = []
-    forgotten: list[int] = []
-    first = 0
-    for index, (row, end) in enumerate(zip(known.tolist(), bounds[1:], strict=True)):
-        seen, seen_days = accounts.seen(row)
-        seen, seen_days = seen + new_hashes[first:end], seen_days + new_days[first:end]
-        if seen_days and (len(seen) > SEEN_MAX or seen_days[0] < seen_days[-1] - dedupe_days):
-            oldest = max(seen_days[-1] - dedupe_days, sorted(seen_days)[-SEEN_MAX:][0])
-            forgotten.extend(h for h, day in zip(seen, seen_days, strict=True) if day < oldest)
-            dropped = [day for day in seen_days if day < oldest]
-            forgotten_until[index] = max([int(forgotten_until[index]), *dropped])
-            seen = [h for h, day in zip(seen, seen_days, strict=True) if day >= oldest]
-            seen_days = [day for day in seen_days if day >= oldest]
-        all_seen.append(seen)
-        all_days.append(seen_days)
-        first = end
-    return all_seen, all_days, forgotten_until, forgotten
+        np.add.at(changed.column(name), code[:n], values)
+    np.add.at(changed.column("duplicate_count"), code[n:], 1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from carbon.exact import Int64Array
+from schemas.raw import Raw
+from schemas.records import Records
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,7 +18,7 @@ class Slice:
     Attributes:
         topic: Name of the topic without the deployment's prefix.
         partition: The partition.
-        values: Raw values, n of them; None for a tombstone.
+        values: Raw values, n of them; a tombstone is a null.
         keys: Raw keys, n of them.
         offsets: Offset of each record, ascending, shape (n,).
         timestamps_ms: Kafka timestamp of each record, shape (n,).
@@ -28,24 +28,22 @@ class Slice:
 
     topic: str
     partition: int
-    values: list[bytes | None]
-    keys: list[bytes | None]
+    values: Raw
+    keys: Raw
     offsets: Int64Array
     timestamps_ms: Int64Array
     begin: int | None = None
 
     @classmethod
-    def of(
-        cls, topic: str, partition: int, records: Sequence[Any], begin: int | None = None
-    ) -> Slice:
-        """Return the slice of aiokafka records, at least one."""
+    def of(cls, topic: str, partition: int, records: Records, begin: int | None = None) -> Slice:
+        """Return the slice of fetched records, at least one."""
         return cls(
             topic=topic,
             partition=partition,
-            values=[record.value for record in records],
-            keys=[record.key for record in records],
-            offsets=np.array([record.offset for record in records], dtype=np.int64),
-            timestamps_ms=np.array([record.timestamp for record in records], dtype=np.int64),
+            values=records.values,
+            keys=records.keys,
+            offsets=records.offsets,
+            timestamps_ms=records.timestamps_ms,
             begin=begin,
         )
 
@@ -65,8 +63,8 @@ class Slice:
         return Slice(
             self.topic,
             self.partition,
-            self.values[first:],
-            self.keys[first:],
+            self.values.since(first),
+            self.keys.since(first),
             self.offsets[first:],
             self.timestamps_ms[first:],
             offset,

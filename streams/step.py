@@ -25,10 +25,12 @@ from schemas.batches import BATCH_BYTES_MAX
 from schemas.columns import decode
 from schemas.identity import event_hashes
 from schemas.partition import partitions_of
-from streams.accounts import NEW, Accounts, Change
+from schemas.raw import NULL, Raw
+from streams.accounts import Accounts
 from streams.activities import RECORD_OF_TOPIC, Activities, activities_of
 from streams.fold import DAY_MS, fold
 from streams.slice import Slice
+from streams.states import States
 from streams.transfers import FactorNames, transfers_of
 
 VALUE_BYTES_MAX: Final = BATCH_BYTES_MAX
@@ -71,7 +73,7 @@ class Outcome:
     """
 
     transfers: pa.RecordBatch
-    change: Change
+    change: States
     refused: list[Refused]
     astray: Int64Array
     astray_accounts: list[str]
@@ -98,7 +100,9 @@ def step(part: Slice, accounts: Accounts, rules: Rules) -> Outcome:
     refusal = _identity_refusals(activities)
     home = partitions_of(activities.account, rules.partitions) == part.partition
     astray = (refusal == ACCEPTED) & ~home
-    repeat = (refusal == ACCEPTED) & home & accounts.remembers(hashes)
+    encoded = activities.account.dictionary_encode()
+    account, states = encoded.indices.to_numpy(), accounts.read(encoded.dictionary)
+    repeat = (refusal == ACCEPTED) & home & states.memory.remembers(account, hashes)
     open_rows = (refusal == ACCEPTED) & home & ~repeat
     _refuse(refusal, open_rows & activities.corrects, "original_unknown")
     _refuse(
@@ -106,7 +110,7 @@ def step(part: Slice, accounts: Accounts, rules: Rules) -> Outcome:
     )
     rated = _rate(activities, np.flatnonzero(open_rows & (refusal == ACCEPTED)), refusal, rules)
     rows = np.flatnonzero(open_rows & (refusal == ACCEPTED))
-    rows = _at_home(activities, rows, accounts, refusal)
+    rows = _at_home(activities, account, rows, states, refusal)
     booked, repeats_within = _first_of_each(rows, hashes)
     repeats_refused = _after_booked(
         np.flatnonzero(open_rows & (refusal != ACCEPTED)), booked, hashes
@@ -114,7 +118,15 @@ def step(part: Slice, accounts: Accounts, rules: Rules) -> Outcome:
     refusal[repeats_refused] = ACCEPTED
     repeats = np.concatenate([np.flatnonzero(repeat), repeats_within, repeats_refused])
     change = fold(
-        activities, booked, repeats, rated, hashes, timestamps, accounts, rules.dedupe_days
+        activities,
+        account,
+        booked,
+        repeats,
+        rated,
+        hashes,
+        timestamps,
+        states,
+        rules.dedupe_days,
     )
     transfers = transfers_of(
         activities, booked, rated, rules.programmes, rules.factor_names, part, timestamps, offsets
@@ -140,12 +152,13 @@ def step(part: Slice, accounts: Accounts, rules: Rules) -> Outcome:
     )
 
 
-def _without_large(values: list[bytes | None]) -> tuple[list[bytes | None], set[int]]:
+def _without_large(values: Raw) -> tuple[Raw, set[int]]:
     """Return the values without those that could not be sent on, and the positions of those."""
-    large = {at for at, value in enumerate(values) if value and len(value) > VALUE_BYTES_MAX}
-    if not large:
-        return values, large
-    return [None if at in large else value for at, value in enumerate(values)], large
+    large = values.sizes > VALUE_BYTES_MAX
+    if not large.any():
+        return values, set()
+    kept = Raw(values.data, values.begins, np.where(large, NULL, values.sizes))
+    return kept, set(np.flatnonzero(large).tolist())
 
 
 def _identity_refusals(activities: Activities) -> Int64Array:
@@ -186,29 +199,25 @@ def _rate(activities: Activities, rows: Int64Array, refusal: Int64Array, rules: 
 
 
 def _at_home(
-    activities: Activities, rows: Int64Array, accounts: Accounts, refusal: Int64Array
+    activities: Activities,
+    account: Int64Array,
+    rows: Int64Array,
+    states: States,
+    refusal: Int64Array,
 ) -> Int64Array:
     """Refuse rows of an account that belongs to another programme; return the others.
 
     A new account belongs to the programme of its first accepted activity.
     """
-    encoded = activities.account.take(pa.array(rows)).dictionary_encode()
-    code = encoded.indices.to_numpy()
-    known = accounts.rows(encoded.dictionary.to_pylist())
+    code, asked = account[rows], activities.programme.codes[rows]
+    first = np.zeros(len(states), dtype=np.int64)
+    first[code[::-1]] = asked[::-1]
     number_of = {name: number for number, name in enumerate(activities.programme.vocabulary)}
-    asked = activities.programme.codes[rows]
-    first = np.unique(code, return_index=True)[1]
-    belongs = np.array(
-        [
-            asked[first[index]] if row == NEW else number_of.get(accounts.programme(row), -1)
-            for index, row in enumerate(known.tolist())
-        ],
-        dtype=np.int64,
-    )
-    elsewhere = belongs[code] != asked if len(rows) else np.zeros(0, dtype=np.bool_)
+    own = states.programme.numbers(lambda name: number_of.get(name, -1))
+    elsewhere = np.where(states.known(), own, first)[code] != asked
     refusal[rows[elsewhere]] = NUMBER["account_in_other_programme"]
     rows, code = rows[~elsewhere], code[~elsewhere]
-    forgotten = accounts.forgotten_until(known)[code] if len(rows) else code
+    forgotten = states.forgotten_until[code]
     # What was recorded on a forgotten day may have ended up to FUTURE_MS_MAX after it.
     recorded_from = (activities.ended_at[rows] - FUTURE_MS_MAX) // DAY_MS
     late = (forgotten > 0) & (recorded_from <= forgotten)

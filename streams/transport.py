@@ -10,8 +10,8 @@ transactions, and a late, lower commit of Faust would rewind them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, cast
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 from faust import App
 from faust.transport.drivers import aiokafka as driver
@@ -19,10 +19,13 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from yarl import URL
 
+from schemas.fetching import fetch_columns
 from schemas.pacing import pace
 from streams.slice import Slice
 
 CREATE_TIME = 0
+
+T = TypeVar("T")
 
 
 class SliceThread(driver.AIOKafkaConsumerThread):
@@ -34,23 +37,16 @@ class SliceThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"
         return consumer
 
-    async def _fetch_records(self, consumer: Any, *args: Any, **options: Any) -> Any:
-        """Fetch as Faust does, but take a slice's records as aiokafka has parsed them.
-
-        Wrapping each in a ConsumerRecord would cost more than parsing it did. What arrives while
-        this waits still comes wrapped; a slice reads either alike.
-        """
-        pace(consumer)
-        topics = cast(SliceTransport, self.transport).activity_topics
-        for tp, fetched in consumer._fetcher._records.items():
-            unpacked = getattr(fetched, "_partition_records", None)
-            if tp.topic in topics and unpacked is not None:
-                unpacked._consumer_record = _as_parsed
-        return await super()._fetch_records(consumer, *args, **options)
-
-
-def _as_parsed(_tp: TP, record: Any) -> Any:
-    return record
+    async def on_start(self) -> None:
+        """Start the consumer and let it hand over columns, before it has anything to fetch."""
+        await super().on_start()
+        transport = cast(SliceTransport, self.transport)
+        pace(self._consumer)
+        fetch_columns(
+            self._consumer,
+            records_max=transport.slice_records_max,
+            of=transport.activity_topics.__contains__,
+        )
 
 
 class SliceConsumer(driver.Consumer):
@@ -81,18 +77,15 @@ class SliceConsumer(driver.Consumer):
         if not self.flow_active:
             await self.perform_seek()
             return
-        for tp, fetched in records.items():
+        for tp, fetched in in_turns(records):
             if generation != self.app.consumer_generation_id or not self.flow_active:
                 break
-            if not fetched or not (
-                active is None or tp in active or tp in self._buffered_partitions
-            ):
+            if not (active is None or tp in active or tp in self._buffered_partitions):
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             name = transport.activity_topics.get(tp.topic)
             if name is None:
-                for record in fetched:
-                    yield tp, self._to_message(tp, record)
+                yield tp, self._to_message(tp, fetched)
                 continue
             part = Slice.of(name, tp.partition, fetched, self._begin(tp, generation))
             self._ends[tp] = generation, part.next_offset
@@ -120,19 +113,41 @@ class SliceConsumer(driver.Consumer):
         )
 
 
+def in_turns(records: Mapping[TP, Sequence[T]]) -> Iterator[tuple[TP, T]]:
+    """Yield the first of each partition, then the second of each, and so on.
+
+    While one partition's slice is committed, that of another is stepped.
+
+    >>> [record for _, record in in_turns({TP("t", 0): "ab", TP("t", 1): "c"})]
+    ['a', 'c', 'b']
+    """
+    for turn in range(max(map(len, records.values()), default=0)):
+        for tp, fetched in records.items():
+            if turn < len(fetched):
+                yield tp, fetched[turn]
+
+
 class SliceTransport(driver.Transport):
     """A Faust transport whose consumer yields slices.
 
     Attributes:
         activity_topics: Full names of the topics fetched as slices, to their names without prefix.
         fetch_wait_s: How long a fetch waits for records [s].
+        slice_records_max: Records of one slice.
     """
 
     Consumer = SliceConsumer
 
     def __init__(
-        self, url: URL, app: App, *, activity_topics: Mapping[str, str], fetch_wait_s: float
+        self,
+        url: URL,
+        app: App,
+        *,
+        activity_topics: Mapping[str, str],
+        fetch_wait_s: float,
+        slice_records_max: int,
     ) -> None:
         super().__init__([url], app)
         self.activity_topics = activity_topics
         self.fetch_wait_s = fetch_wait_s
+        self.slice_records_max = slice_records_max

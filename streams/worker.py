@@ -110,6 +110,7 @@ def build_app(
         app,
         activity_topics={settings.topic(name): name for name in ACTIVITY_TOPICS},
         fetch_wait_s=settings.fetch_wait_ms_max / 1000,
+        slice_records_max=settings.slice_records_max,
     )
     _add_agent(app, settings, LiveRules(settings, programmes, partitions), metrics)
     return app

@@ -6,8 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from embedded.broker import Broker
+
+# How long something takes belongs in a benchmark; and kernels are compiled when first called.
+settings.register_profile("carbonflow", deadline=None)
+settings.load_profile("carbonflow")
 
 
 @pytest.fixture(scope="session")

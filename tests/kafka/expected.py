@@ -15,7 +15,7 @@ from carbon.programmes import Programme
 from carbon.refusal import CODES
 from schemas.framing import WireError
 from schemas.singles import decode_one
-from streams.accounts import SUMS
+from streams.states import SUMS
 
 KINDS: Final = {
     "charging-sessions": ("charging", "charging_session", "session_id"),

@@ -20,6 +20,7 @@ from producers.programmes.load import load_programmes
 from producers.sample import SampleBatch, sample
 from producers.topics import ensure_topics
 from schemas.columns import encode
+from schemas.raw import Raw
 from streams import book
 from streams.book import Book, TransactionHanging
 from streams.breaker import Breaker
@@ -73,7 +74,7 @@ def sessions() -> Slice:
     offsets = np.arange(EVENTS)
     # 2026-10: the sample's last events are from before.
     timestamps_ms = np.full(EVENTS, 1_790_000_000_000)
-    return Slice("charging-sessions", 0, [*values], [None] * EVENTS, offsets, timestamps_ms)
+    return Slice("charging-sessions", 0, Raw.of(values), Raw.of([None] * EVENTS), offsets, timestamps_ms)
 
 
 @asynccontextmanager

@@ -26,7 +26,7 @@ from sinks.migrate import migrate
 from sinks.sink import SinkSettings, run_sink
 from sinks.verify import verify
 from sinks.writer import ROUTES
-from streams.accounts import SUMS
+from streams.states import SUMS
 from streams.stop import EXIT_FENCED
 from tests.kafka.expected import Books, books_of
 from tests.kafka.pipeline import PARTITIONS, WAIT_S, Pipeline, Worker, pipeline, until

@@ -1,5 +1,7 @@
 """Batches made from columns are byte for byte what aiokafka makes record by record."""
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,35 +10,64 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.batches import column_batches, encoded_records
+from schemas.avro_write import Rows
+from schemas.batches import column_batches
+from schemas.catalogue import AvroSchema, shipped
 from schemas.columns import arrow_schema, encode
+from schemas.fields import fields_of
+from schemas.framing import FRAME_BYTES
+from schemas.singles import encode_one
 
-HEAD = b"\x00\x00\x00\x00\x04"
+HEAD = b"\x00\x00\x00\x00\x5a"
+SAID = AvroSchema(
+    record="said",
+    version=1,
+    schema_id=90,
+    text=json.dumps(
+        {
+            "type": "record",
+            "name": "Said",
+            "fields": [
+                {"name": "who", "type": "string"},
+                {"name": "words", "type": "string"},
+                {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+            ],
+        }
+    ),
+)
+CATALOGUE = shipped().extended(SAID, current=True)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 MESSAGES = st.lists(
-    st.tuples(st.binary(max_size=300), st.binary(max_size=300), st.integers(0, 2**43)),
+    st.tuples(TEXTS, TEXTS, st.integers(0, 2**43)),
     min_size=1,
     max_size=200,
 )
-Message = tuple[bytes, bytes, int]
+Message = tuple[str, str, int]
 
 
 def by_one(messages: list[Message]) -> bytes:
     builder = _DefaultRecordBatchBuilderPy(2, 0, 1, -1, -1, 0, 2**30)
-    for offset, (key, value, timestamp) in enumerate(messages):
-        builder.append(offset, timestamp, key, HEAD + value, [])
+    for offset, (who, words, at) in enumerate(messages):
+        value = encode_one("said", {"who": who, "words": words, "at": at}, catalogue=CATALOGUE)
+        assert value[:FRAME_BYTES] == HEAD
+        builder.append(offset, at, who.encode(), value, [])
     return bytes(builder._buffer[builder.HEADER_STRUCT.size :])
 
 
 def by_columns(messages: list[Message], bytes_max: int) -> list[tuple[int, bytes]]:
-    keys, values, times = zip(*messages, strict=True)
-    pieces = encoded_records(
-        pa.array(keys, pa.binary()),
-        HEAD,
-        pa.array(values, pa.binary()),
-        np.array(times, dtype=np.int64),
-        bytes_max=bytes_max,
+    who, words, at = zip(*messages, strict=True)
+    batch = pa.RecordBatch.from_pydict(
+        {
+            "who": pa.array(who).dictionary_encode(),
+            "words": pa.array(words),
+            "at": pa.array(np.array(at), pa.timestamp("ms")),
+        }
     )
-    return [(piece.count, piece.data) for piece in pieces]
+    rows = Rows.of(batch, fields_of(SAID), HEAD)
+    return [
+        (end - first, bytes(rows.records(first, end, key=0, timestamp=2)))
+        for first, end in rows.runs(0, bytes_max)
+    ]
 
 
 @given(MESSAGES)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import columns, singles
-from schemas.catalogue import AvroSchema, CatalogueError, shipped
+from schemas.catalogue import CatalogueError, shipped
 from schemas.fields import Field, fields_of
 from schemas.framing import WireError, frame
 
@@ -163,21 +163,6 @@ def test_bad_records_all_over_a_long_slice_are_found_and_the_rest_keeps_its_orde
     assert [one.position for one in decoded.refused] == [0, 700, 1500, 2999]
     assert decoded.positions.tolist() == kept
     assert ids(decoded) == [f"s-{at}" for at in kept]
-
-
-def test_a_panic_of_the_decoder_is_an_answer_and_not_an_end() -> None:
-    text = '{"type": "record", "name": "R", "fields": [{"name": "a", "type": "bytes"}]}'
-    schema = AvroSchema(record="r", version=1, schema_id=9, text=text)
-    assert columns._attempt(schema, [b"\2x"]) is None
-
-
-def test_an_interrupt_goes_through_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("pyruhvro.deserialize_array", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        columns.decode("charging_session", sessions(2))
 
 
 def test_encoding_takes_columns_by_name_and_casts_what_loses_nothing() -> None:

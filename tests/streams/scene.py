@@ -8,11 +8,13 @@ from functools import cache
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 
 from carbon.factors import FactorTable
 from producers.factors.spec import load_factors
 from producers.programmes.load import load_programmes
 from schemas.columns import decode, encode
+from schemas.raw import Raw
 from schemas.singles import encode_one
 from streams.accounts import Accounts
 from streams.slice import Slice
@@ -99,8 +101,8 @@ def part_of(
     return Slice(
         topic=topic,
         partition=partition,
-        values=[one.value for one in events],
-        keys=[one.key for one in events],
+        values=Raw.of([one.value for one in events]),
+        keys=Raw.of([one.key for one in events]),
         offsets=np.arange(first_offset, first_offset + len(events), dtype=np.int64),
         timestamps_ms=np.array([one.timestamp_ms for one in events], dtype=np.int64),
     )
@@ -147,19 +149,28 @@ def restored(values: Iterable[bytes]) -> Accounts:
 
 def held(accounts: Accounts, names: Iterable[str]) -> dict[str, tuple[Any, ...]]:
     """Return all that accounts hold of those of the names they know."""
+    listed = list(names)
+    states = accounts.read(pa.array(listed, pa.string()))
     found = {}
-    for name in names:
-        row = int(accounts.rows([name])[0])
-        if row >= 0:
-            rows = np.array([row])
-            seen, days = accounts.seen(row)
+    for at, name in enumerate(listed):
+        if states.known()[at]:
+            part = slice(*states.memory.offsets[at : at + 2].tolist())
+            seen = states.memory.hashes[part].tolist(), states.memory.days[part].tolist()
             found[name] = (
-                accounts.programme(row),
-                tuple(accounts.state(rows)[0].tolist()),
-                tuple(sorted(zip(seen, days, strict=True))),
-                int(accounts.forgotten_until(rows)[0]),
+                states.programme.vocabulary[states.programme.codes[at]],
+                tuple(states.numbers[at].tolist()),
+                tuple(sorted(zip(*seen, strict=True))),
+                int(states.forgotten_until[at]),
             )
     return found
+
+
+def remembered(accounts: Accounts, name: str, hashes: Iterable[int]) -> list[bool]:
+    """Return which events an account remembers."""
+    wanted = np.array(list(hashes), dtype=np.int64)
+    memory = accounts.read(pa.array([name])).memory
+    known: list[bool] = memory.remembers(np.zeros(len(wanted), dtype=np.int64), wanted).tolist()
+    return known
 
 
 def refused(outcome: Outcome) -> list[tuple[int, str]]:

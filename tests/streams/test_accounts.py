@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+import pyarrow as pa
 import pytest
 
 from schemas.columns import decode
 from schemas.singles import decode_one
-from streams import fold
-from streams.accounts import NEW, Accounts
+from streams import memory
+from streams.accounts import Accounts
+from streams.states import NEW
 from tests.streams.scene import (
     DAY_MS,
     HOUR_MS,
@@ -16,6 +17,7 @@ from tests.streams.scene import (
     event,
     held,
     part_of,
+    remembered,
     restored,
     rules,
     session,
@@ -36,12 +38,12 @@ def on_day(number: int, account: str = "anna") -> dict[str, object]:
 
 def test_an_account_nobody_booked_on_is_new_and_empty() -> None:
     accounts = Accounts()
-    rows = accounts.rows(["anna", "bert"])
-    assert rows.tolist() == [NEW, NEW]
-    assert accounts.state(rows).tolist() == [[0] * 11] * 2
-    assert accounts.forgotten_until(rows).tolist() == [0, 0]
-    assert accounts.seen(NEW) == ([], [])
-    assert not accounts.remembers(np.array([1, 2])).any()
+    states = accounts.read(pa.array(["anna", "bert"]))
+    assert states.rows.tolist() == [NEW, NEW]
+    assert states.numbers.tolist() == [[0] * 11] * 2
+    assert states.forgotten_until.tolist() == [0, 0]
+    assert states.memory.counts().tolist() == [0, 0]
+    assert remembered(accounts, "anna", [0, 1]) == [False, False]
 
 
 def test_a_balance_record_holds_the_whole_state() -> None:
@@ -86,8 +88,8 @@ def test_restoring_in_portions_is_restoring_at_once() -> None:
         values += wire_balances(work(accounts, part))
         portions.restore(decode("account_balance", values[-1:]).batch)
     assert held(portions, ["anna"]) == held(restored(values), ["anna"]) == held(accounts, ["anna"])
-    everything = np.array([one for one, _ in held(accounts, ["anna"])["anna"][2]])
-    assert portions.remembers(everything).all()
+    everything = [one for one, _ in held(accounts, ["anna"])["anna"][2]]
+    assert all(remembered(portions, "anna", everything))
 
 
 def test_memory_forgets_after_dedupe_days_and_not_before() -> None:
@@ -96,9 +98,9 @@ def test_memory_forgets_after_dedupe_days_and_not_before() -> None:
     work(accounts, part_of([event(on_day(0))]), by)
     first = held(accounts, ["anna"])["anna"][2][0][0]
     work(accounts, part_of([event(on_day(35), NOW_MS + 35 * DAY_MS)]), by)
-    assert accounts.remembers(np.array([first])).all()
+    assert remembered(accounts, "anna", [first]) == [True]
     work(accounts, part_of([event(on_day(36), NOW_MS + 36 * DAY_MS)]), by)
-    assert not accounts.remembers(np.array([first])).any()
+    assert remembered(accounts, "anna", [first]) == [False]
     _, _, seen, forgotten_until = held(accounts, ["anna"])["anna"]
     assert sorted(day - TODAY for _, day in seen) == [35, 36]
     assert forgotten_until == TODAY
@@ -112,8 +114,9 @@ def test_what_was_forgotten_stays_forgotten_after_a_restore() -> None:
         values += wire_balances(work(accounts, part))
     first = decode_one(values[0])[1]["seen"]
     again = restored(values)
-    assert not again.remembers(np.array(first)).any()
-    assert again.forgotten_until(again.rows(["anna"])).tolist() == [TODAY]
+    assert isinstance(first, list)
+    assert remembered(again, "anna", first) == [False]
+    assert held(again, ["anna"])["anna"][3] == TODAY
 
 
 def test_no_other_account_can_make_one_forget() -> None:
@@ -130,7 +133,7 @@ def test_no_other_account_can_make_one_forget() -> None:
 def test_a_busy_account_forgets_its_oldest_days_and_says_until_when(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fold, "SEEN_MAX", 3)
+    monkeypatch.setattr(memory, "SEEN_MAX", 3)
     accounts = Accounts()
     for number in (0, 1, 2, 3, 4):
         work(accounts, part_of([event(on_day(number), NOW_MS + number * DAY_MS)]))
@@ -157,5 +160,20 @@ def test_accounts_grow_beyond_any_first_size_and_keep_what_they_hold() -> None:
         ]
         work(accounts, part_of(events))
     assert len(accounts) == 5000
-    energies = accounts.state(accounts.rows(names))[:, 2]
+    energies = accounts.read(pa.array(names)).column("energy_wh")
     assert energies.tolist() == list(range(1000, 6000))
+
+
+def test_accounts_remember_through_moves_and_clearings_of_their_memory() -> None:
+    accounts = Accounts()
+    names = [f"account-{number}" for number in range(300)]
+    booked: dict[str, set[tuple[int, int]]] = {name: set() for name in names}
+    for turn in range(30):
+        chosen = names[turn % 3 :: 1 + turn % 5]
+        events = [event(session(session_id=f"S-{turn}-{name}", account_id=name)) for name in chosen]
+        work(accounts, part_of(events))
+        for name, account in held(accounts, chosen).items():
+            assert len(account[2]) == len(booked[name]) + 1
+            assert booked[name] < set(account[2])
+            booked[name] = set(account[2])
+    assert {name: set(account[2]) for name, account in held(accounts, names).items()} == booked

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from carbon.explain import rate_one
 from schemas.singles import decode_one
-from streams.accounts import SUMS, Accounts
+from streams.accounts import Accounts
+from streams.states import SUMS
 from tests.streams.scene import (
     DAY_MS,
     HOUR_MS,

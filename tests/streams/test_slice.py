@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 
+from schemas.raw import Raw
+from schemas.records import Records
 from streams.slice import Slice
 from tests.streams.scene import Event, part_of
 
 
-@dataclass(frozen=True)
-class Record:
-    """The fields of aiokafka's ConsumerRecord that a slice takes."""
-
-    value: bytes | None
-    key: bytes | None
-    offset: int
-    timestamp: int
-
-
 def test_records_become_columns() -> None:
-    records = [Record(b"a", b"k", 5, 100), Record(None, None, 9, 90)]
+    records = Records(
+        offsets=np.array([5, 9]),
+        timestamps_ms=np.array([100, 90]),
+        keys=Raw.of([b"k", None]),
+        values=Raw.of([b"a", None]),
+        headers_at=np.zeros(2, dtype=np.int64),
+    )
     part = Slice.of("charging-sessions", 3, records)
     assert (part.topic, part.partition, len(part)) == ("charging-sessions", 3, 2)
-    assert (part.values, part.keys) == ([b"a", None], [b"k", None])
+    assert (list(part.values), list(part.keys)) == ([b"a", None], [b"k", None])
     assert (part.offsets.tolist(), part.timestamps_ms.tolist()) == ([5, 9], [100, 90])
     assert part.next_offset == 10
 

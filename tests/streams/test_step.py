@@ -10,7 +10,8 @@ from carbon.refusal import REFUSALS
 from schemas.columns import arrow_schema
 from schemas.partition import partition_of
 from schemas.singles import encode_one
-from streams.accounts import SUMS, Accounts
+from streams.accounts import Accounts
+from streams.states import SUMS
 from streams.step import VALUE_BYTES_MAX, Outcome, step
 from tests.streams.scene import (
     DAY_MS,

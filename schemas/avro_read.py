@@ -1,0 +1,261 @@
+"""Reading Avro records by columns: one pass over the bytes of a slice, checked byte by byte.
+
+A row is read if its bytes are the one encoding of a record (see `singles`): shortest varints, ints
+within 32 bits, arrays in one block, strings in UTF-8, nothing behind the end. Of any other row it
+is only said that it is none; `singles` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.fields import Field
+from schemas.kernel import (
+    BROKEN,
+    BoolArray,
+    Int32Array,
+    Int64Array,
+    Number,
+    UInt8Array,
+    copy_bytes,
+    kernel,
+    read_varint,
+    word_at,
+)
+
+LONG, INT, BOOLEAN, ENUM, STRING = range(5)
+KINDS: Final = {
+    "long": LONG,
+    "instant": LONG,
+    "int": INT,
+    "boolean": BOOLEAN,
+    "enum": ENUM,
+    "string": STRING,
+}
+ARROW: Final = {
+    "string": pa.string(),
+    "enum": pa.string(),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "boolean": pa.bool_(),
+    "instant": pa.timestamp("ms"),
+}
+INT_MAX: Final = 2**31 - 1
+HIGH_BITS: Final = np.uint64(0x8080808080808080)
+
+
+def read_rows(
+    data: UInt8Array, begins: Int64Array, ends: Int64Array, fields: Sequence[Field]
+) -> tuple[list[pa.Array], BoolArray]:
+    """Return a column for each field of the rows that can be read, and which rows those are.
+
+    Args:
+        data: The buffer with all records.
+        begins: Where each record begins, shape (n,).
+        ends: Where it ends, shape (n,).
+        fields: The record's fields in the version the rows were written in.
+
+    Returns:
+        Columns of k rows, and the mask of those k among the n.
+    """
+    n = len(begins)
+    kinds = np.array([KINDS[field.kind] for field in fields], dtype=np.int64)
+    nullable = np.array([field.nullable for field in fields], dtype=np.bool_)
+    many = np.array([field.many for field in fields], dtype=np.bool_)
+    symbols = np.array([len(field.symbols) for field in fields], dtype=np.int64)
+    # A row for each record, so that reading one writes to one place in memory.
+    numbers = np.zeros((n, len(fields)), dtype=np.int64)
+    places = np.zeros((n, len(fields)), dtype=np.int64)
+    good = np.zeros(n, dtype=np.bool_)
+    _scan(data, begins, ends, kinds, nullable, many, symbols, numbers, places, good)
+    if not good.all():
+        numbers, places = numbers[good], places[good]
+    columns = [
+        _column(field, data, numbers[:, index].copy(), places[:, index].copy())
+        for index, field in enumerate(fields)
+    ]
+    return columns, good
+
+
+def _column(field: Field, data: UInt8Array, numbers: Int64Array, places: Int64Array) -> pa.Array:
+    if field.many:
+        return _lists(field, data, numbers, places)
+    valid = places >= 0
+    return _plain(field, data, numbers, places, None if valid.all() else valid)
+
+
+def _plain(
+    field: Field,
+    data: UInt8Array,
+    numbers: Int64Array,
+    places: Int64Array,
+    valid: BoolArray | None,
+) -> pa.Array:
+    """Return a column of values; numbers hold a string's size, places its begin or a null's -1."""
+    n = len(numbers)
+    mask = None if valid is None else pa.array(valid).buffers()[1]
+    if field.kind == "string":
+        offsets = np.zeros(n + 1, dtype=np.int32)
+        np.cumsum(numbers, out=offsets[1:])
+        text = np.empty(int(offsets[-1]), dtype=np.uint8)
+        _gather(data, places, offsets, text)
+        return pa.Array.from_buffers(
+            pa.string(), n, [mask, pa.py_buffer(offsets), pa.py_buffer(text)]
+        )
+    if field.kind == "enum":
+        words = pa.array(field.symbols, pa.string())
+        return words.take(pa.array(numbers, mask=None if valid is None else ~valid))
+    if field.kind == "boolean":
+        return pa.array(numbers != 0, mask=None if valid is None else ~valid)
+    stored = numbers.astype(np.int32) if field.kind == "int" else numbers
+    return pa.Array.from_buffers(ARROW[field.kind], n, [mask, pa.py_buffer(stored)])
+
+
+def _lists(field: Field, data: UInt8Array, counts: Int64Array, places: Int64Array) -> pa.Array:
+    offsets = np.zeros(len(counts) + 1, dtype=np.int32)
+    np.cumsum(counts, out=offsets[1:])
+    numbers = np.empty(int(offsets[-1]), dtype=np.int64)
+    begins = np.zeros(len(numbers), dtype=np.int64)
+    _items(data, counts, places, field.kind == "string", numbers, begins)
+    return pa.ListArray.from_arrays(
+        pa.array(offsets), _plain(field, data, numbers, begins, None)
+    ).cast(pa.list_(ARROW[field.kind]))
+
+
+@kernel
+def _scan(
+    data: UInt8Array,
+    begins: Int64Array,
+    ends: Int64Array,
+    kinds: Int64Array,
+    nullable: BoolArray,
+    many: BoolArray,
+    symbols: Int64Array,
+    numbers: Int64Array,
+    places: Int64Array,
+    good: BoolArray,
+) -> None:
+    """Read every row; places are -1 for a null, numbers count the items of an array."""
+    for row in range(len(begins)):
+        at, end = begins[row], ends[row]
+        for field in range(len(kinds)):
+            if nullable[field]:
+                branch, at = read_varint(data, at, end)
+                if at != BROKEN and branch == 0:
+                    places[row, field] = -1
+                    continue
+                if branch != 1:
+                    at = BROKEN
+            if at == BROKEN:
+                break
+            if many[field]:
+                count, at = read_varint(data, at, end)
+                numbers[row, field], places[row, field] = count, at
+                if at == BROKEN or count < 0 or count > end - at:
+                    at = BROKEN
+                    break
+                for _ in range(count):
+                    _, _, at = _value(data, at, end, kinds[field], symbols[field])
+                    if at == BROKEN:
+                        break
+                if count > 0 and at != BROKEN:
+                    last, at = read_varint(data, at, end)
+                    if last != 0:
+                        at = BROKEN
+            else:
+                number, place, at = _value(data, at, end, kinds[field], symbols[field])
+                numbers[row, field], places[row, field] = number, place
+            if at == BROKEN:
+                break
+        good[row] = at == end
+
+
+@kernel
+def _value(
+    data: UInt8Array, at: int, end: int, kind: int, symbols: int
+) -> tuple[Number, Number, Number]:
+    """Return number or size, place, and the position behind it."""
+    if kind == BOOLEAN:
+        if at >= end or data[at] > 1:
+            return 0, 0, BROKEN
+        return np.int64(data[at]), at, at + 1
+    number, behind = read_varint(data, at, end)
+    if behind == BROKEN:
+        return 0, 0, BROKEN
+    if kind == STRING:
+        if number < 0 or number > end - behind or not _is_utf8(data, behind, behind + number):
+            return 0, 0, BROKEN
+        return number, behind, behind + number
+    if kind == INT and (number > INT_MAX or number < -INT_MAX - 1):
+        return 0, 0, BROKEN
+    if kind == ENUM and (number < 0 or number >= symbols):
+        return 0, 0, BROKEN
+    return number, at, behind
+
+
+@kernel
+def _is_utf8(data: UInt8Array, at: int, end: int) -> bool:
+    """Return whether bytes are UTF-8: no surrogates, nothing overlong, nothing beyond U+10FFFF."""
+    while at < end:
+        while at + 8 <= end and word_at(data, at) & HIGH_BITS == 0:
+            at += 8
+        if at == end:
+            break
+        byte = data[at]
+        if byte < 0x80:
+            at += 1
+            continue
+        if 0xC2 <= byte <= 0xDF:
+            more, least, most = 1, 0x80, 0xBF
+        elif 0xE0 <= byte <= 0xEF:
+            more = 2
+            least = 0xA0 if byte == 0xE0 else 0x80
+            most = 0x9F if byte == 0xED else 0xBF
+        elif 0xF0 <= byte <= 0xF4:
+            more = 3
+            least = 0x90 if byte == 0xF0 else 0x80
+            most = 0x8F if byte == 0xF4 else 0xBF
+        else:
+            return False
+        if at + more >= end:
+            return False
+        if data[at + 1] < least or data[at + 1] > most:
+            return False
+        for index in range(2, more + 1):
+            if data[at + index] < 0x80 or data[at + index] > 0xBF:
+                return False
+        at += more + 1
+    return True
+
+
+@kernel
+def _gather(data: UInt8Array, places: Int64Array, offsets: Int32Array, text: UInt8Array) -> None:
+    """Copy strings to one another; a null has no size."""
+    for row in range(len(places)):
+        begin, to = places[row], offsets[row]
+        copy_bytes(text, to, data, begin, offsets[row + 1] - to)
+
+
+@kernel
+def _items(
+    data: UInt8Array,
+    counts: Int64Array,
+    places: Int64Array,
+    strings: bool,
+    numbers: Int64Array,
+    begins: Int64Array,
+) -> None:
+    """Read the items of arrays that were scanned before."""
+    item = 0
+    for row in range(len(counts)):
+        at = places[row]
+        for _ in range(counts[row]):
+            number, at = read_varint(data, at, len(data))
+            numbers[item], begins[item] = number, at
+            if strings:
+                at += number
+            item += 1

@@ -4,13 +4,17 @@ Source: Verra VM0038 v1.0 (2018), eq. 1, 4, 5, 10 and 11, in metric units; see D
 All amounts are exact and rounded once, half to even.
 """
 
-from carbon.exact import Int64Array, Ratio, ones
+from fractions import Fraction
+from typing import Final
 
-WH_PER_KWH = 1000
+from carbon.exact import Int64Array, Ratio
+
+WH_PER_KWH: Final = 1000
+WHOLE: Final = Fraction(1)
 
 
 def emission_mg(
-    energy_wh: Int64Array, grid_mg_per_kwh: Ratio, gross_up: Ratio | None = None
+    energy_wh: Int64Array, grid_mg_per_kwh: Ratio, gross_up: Ratio | Fraction = WHOLE
 ) -> Int64Array:
     """Return what each charging session emitted, location-based (VM0038 eq. 4 and 5).
 
@@ -18,7 +22,8 @@ def emission_mg(
         energy_wh: Energy delivered [Wh], shape (n,), 0 <= energy <= ENERGY_WH_MAX.
         grid_mg_per_kwh: Grid factor matched to the session [mg/kWh], shape (n,); for hourly
             factors the exact mean over the session.
-        gross_up: Energy drawn from the grid per energy delivered [1], shape (n,); default 1.
+        gross_up: Energy drawn from the grid per energy delivered [1], shape (n,) or one for all;
+            default 1.
 
     Returns:
         Emissions [mg], shape (n,), rounded once, half to even.
@@ -30,8 +35,7 @@ def emission_mg(
     >>> emission_mg(np.array([20_000]), Ratio.of(np.array([712_000])))  # 20 kWh, North China 2021
     array([14240000])
     """
-    rate = grid_mg_per_kwh * (gross_up or ones(len(energy_wh)))
-    return (rate * energy_wh / WH_PER_KWH).rounded()
+    return (grid_mg_per_kwh * gross_up * energy_wh / WH_PER_KWH).rounded()
 
 
 def baseline_mg(energy_wh: Int64Array, baseline_mg_per_kwh: Int64Array) -> Int64Array:
@@ -51,8 +55,8 @@ def reduction_mg(
     energy_wh: Int64Array,
     baseline_mg_per_kwh: Int64Array,
     grid_mg_per_kwh: Ratio,
-    gross_up: Ratio | None = None,
-    claim: Ratio | None = None,
+    gross_up: Ratio | Fraction = WHOLE,
+    claim: Fraction = WHOLE,
 ) -> Int64Array:
     """Return what each charging session saved; negative where the grid emits more than the fuel.
 
@@ -60,9 +64,9 @@ def reduction_mg(
         energy_wh: Energy delivered [Wh], shape (n,), 0 <= energy <= ENERGY_WH_MAX.
         baseline_mg_per_kwh: Fuel displaced by one kWh [mg/kWh], shape (n,).
         grid_mg_per_kwh: Grid factor matched to the session [mg/kWh], shape (n,).
-        gross_up: Energy drawn from the grid per energy delivered [1], shape (n,); default 1.
-        claim: Share of the reduction the programme credits (VM0038 eq. 11) [1], shape (n,);
+        gross_up: Energy drawn from the grid per energy delivered [1], shape (n,) or one for all;
             default 1.
+        claim: Share of the reduction the programme credits (VM0038 eq. 11) [1]; default 1.
 
     Returns:
         Reduction [mg], shape (n,), rounded once, half to even.
@@ -76,6 +80,5 @@ def reduction_mg(
     ... )  # 20 kWh in North China, 2021
     array([10408000])
     """
-    one = ones(len(energy_wh))
-    saved_per_kwh = Ratio.of(baseline_mg_per_kwh) - grid_mg_per_kwh * (gross_up or one)
-    return (saved_per_kwh * energy_wh * (claim or one) / WH_PER_KWH).rounded()
+    saved_per_kwh = Ratio.of(baseline_mg_per_kwh) - grid_mg_per_kwh * gross_up
+    return (saved_per_kwh * energy_wh * claim / WH_PER_KWH).rounded()

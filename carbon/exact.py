@@ -11,6 +11,7 @@ multiplies.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
@@ -49,8 +50,11 @@ class Ratio:
         values = np.asarray(numerator, dtype=np.int64)
         return cls(values, values.astype(np.float64), denominator)
 
-    def __mul__(self, other: Ratio | Int64Array | int) -> Ratio:
-        factor = other if isinstance(other, Ratio) else _whole(other, like=self.low)
+    def __mul__(self, other: Ratio | Int64Array | Fraction | int) -> Ratio:
+        """Return the products; a number that is no column counts for every row."""
+        if isinstance(other, int | Fraction):
+            return self._times(other)
+        factor = other if isinstance(other, Ratio) else Ratio.of(other)
         _same_length(self.low, factor.low)
         return Ratio(
             self.low * factor.low,
@@ -63,10 +67,13 @@ class Ratio:
 
     def __sub__(self, other: Ratio) -> Ratio:
         _same_length(self.low, other.low)
+        mine, theirs = self.denominator, other.denominator
+        if isinstance(mine, int) and isinstance(theirs, int) and mine == theirs:
+            return Ratio(self.low - other.low, self.estimate - other.estimate, mine)
         return Ratio(
-            self.low * other.denominator - other.low * self.denominator,
-            self.estimate * other.denominator - other.estimate * self.denominator,
-            _product(self.denominator, other.denominator),
+            self.low * theirs - other.low * mine,
+            self.estimate * theirs - other.estimate * mine,
+            _product(mine, theirs),
         )
 
     def where(self, mask: BoolArray, other: Ratio) -> Ratio:
@@ -80,10 +87,7 @@ class Ratio:
 
     def take(self, rows: Int64Array) -> Ratio:
         """Return the fractions of some rows."""
-        denominator = self.denominator
-        if not isinstance(denominator, int):
-            denominator = denominator[rows]
-        return Ratio(self.low[rows], self.estimate[rows], denominator)
+        return Ratio(self.low[rows], self.estimate[rows], _rows(self.denominator, rows))
 
     def rounded(self) -> Int64Array:
         """Return the nearest integers, halves to even, shape (n,).
@@ -97,32 +101,53 @@ class Ratio:
         >>> Ratio.of(np.array([1, 3, 5, -5, -6]), 2).rounded()
         array([ 0,  2,  2, -2, -3])
         """
-        quotient_estimate = self.estimate / self.denominator
-        if len(self.low) and np.abs(quotient_estimate).max() > QUOTIENT_MAX:
+        if not len(self.low):
+            return self.low
+        whole = isinstance(self.denominator, int) and self.denominator == 1
+        quotient = self.estimate if whole else self.estimate / self.denominator
+        if max(quotient.max(), -quotient.min()) > QUOTIENT_MAX:
             raise OverflowError("a quotient exceeds 2**50")
-        near = np.rint(quotient_estimate).astype(np.int64)
-        remainder = self.low - near * self.denominator
-        step = remainder // self.denominator
-        quotient = near + step
-        remainder = remainder - step * self.denominator
-        above = remainder > self.denominator - remainder
-        tie = remainder == self.denominator - remainder
-        nearest: Int64Array = quotient + (above | (tie & (quotient % 2 == 1)))
-        return nearest
+        if whole:
+            return self.low
+        near = np.rint(quotient, out=quotient).astype(np.int64)
+        remainder = near * self.denominator
+        np.subtract(self.low, remainder, out=remainder)
+        # A remainder below half the denominator proves its quotient right. Few others are left:
+        # ties, and where the estimate fell on the wrong side.
+        unsure = np.flatnonzero(np.abs(remainder) > ((self.denominator - 1) >> 1))
+        if len(unsure):
+            denominator = _rows(self.denominator, unsure)
+            near[unsure] = _nearest(near[unsure], remainder[unsure], denominator)
+        return near
+
+    def _times(self, number: int | Fraction) -> Ratio:
+        if number == 1:
+            return self
+        numerator, denominator = number.numerator, number.denominator
+        return Ratio(
+            self.low * numerator,
+            self.estimate * numerator,
+            _product(self.denominator, denominator),
+        )
 
 
-def ones(n: int) -> Ratio:
-    """Return n fractions equal to one."""
-    return Ratio.of(np.ones(n, dtype=np.int64))
+def _nearest(near: Int64Array, remainder: Int64Array, denominator: int | Int64Array) -> Int64Array:
+    """Return near + remainder / denominator, rounded half to even."""
+    step = remainder // denominator
+    quotient = near + step
+    remainder = remainder - step * denominator
+    above = remainder > denominator - remainder
+    tie = remainder == denominator - remainder
+    nearest: Int64Array = quotient + (above | (tie & (quotient % 2 == 1)))
+    return nearest
 
 
-def _whole(value: Int64Array | int, *, like: Int64Array) -> Ratio:
-    column = np.asarray(value, dtype=np.int64)
-    return Ratio.of(column if column.ndim else np.full(len(like), column))
+def _rows(denominator: int | Int64Array, rows: Int64Array) -> int | Int64Array:
+    return denominator if isinstance(denominator, int) else denominator[rows]
 
 
 def _column(denominator: int | Int64Array, n: int) -> Int64Array:
-    return np.full(n, denominator).astype(np.int64)
+    return np.full(n, denominator, dtype=np.int64)
 
 
 def _same_length(left: Int64Array, right: Int64Array) -> None:
@@ -131,7 +156,11 @@ def _same_length(left: Int64Array, right: Int64Array) -> None:
 
 
 def _product(left: int | Int64Array, right: int | Int64Array) -> int | Int64Array:
-    largest = int(np.max(left, initial=1)) * int(np.max(right, initial=1))
+    largest = _largest(left) * _largest(right)
     if largest > DENOMINATOR_MAX:
         raise OverflowError(f"a denominator of {largest} exceeds 2**62")
     return left * right
+
+
+def _largest(denominator: int | Int64Array) -> int:
+    return denominator if isinstance(denominator, int) else int(denominator.max(initial=1))

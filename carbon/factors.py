@@ -19,6 +19,7 @@ from carbon.exact import Int32Array, Int64Array, Ratio
 from carbon.limits import FACTOR_MG_MAX, FOREVER_MS
 from carbon.regions import chain
 from carbon.series import NONE, Series, SeriesKey, series_of
+from carbon.timeline import Timeline, periods
 
 Place: TypeAlias = tuple[str, str, str]  # region, subject, unit
 
@@ -101,14 +102,21 @@ class Match:
     value: Ratio
 
 
+NEVER: Final = Timeline(
+    np.zeros(0, dtype=np.int64), np.full(1, NONE, dtype=np.int32), np.zeros(1, dtype=np.int64)
+)
+"""The timeline of a place without factors."""
+
+
 class FactorTable:
     """All factors in force, indexed by what they are for."""
 
-    __slots__ = ("_series", "_values_mg", "factors")
+    __slots__ = ("_series", "_timelines", "_values_mg", "factors")
 
     def __init__(self, factors: tuple[Factor, ...], series: dict[SeriesKey, Series]) -> None:
         self.factors: Final = factors
         self._series: Final = series
+        self._timelines: Final[dict[tuple[str, str, Place, Fallback], Timeline]] = {}
         values = [factor.value_mg for factor in factors] or [0]
         self._values_mg: Final = np.array(values, dtype=np.int64)
 
@@ -140,15 +148,17 @@ class FactorTable:
             at_ms: Each activity's instant [ms since 1970], shape (n,).
             fallback: What the programme allows.
         """
-        factor = np.full(len(place), NONE, dtype=np.int32)
-        how = np.zeros(len(place), dtype=np.int64)
-        for index, (region, subject, unit) in enumerate(places):
-            rows = np.flatnonzero(place == index)
-            if len(rows):
-                factor[rows], how[rows] = self._at_place(
-                    (kind, boundary, subject, unit), region, at_ms[rows], fallback
-                )
-        return Match(factor, how, self._values(factor))
+        # The last line has no factors; it is what NONE as a place points to.
+        lines = [*(self._timeline(kind, boundary, each, fallback) for each in places), NEVER]
+        changes = np.unique(np.concatenate([line.change_ms for line in lines]))
+        period, instants = periods(at_ms, changes)
+        factor = np.empty((len(lines), len(instants)), dtype=np.int32)
+        how = np.empty(factor.shape, dtype=np.int64)
+        for index, line in enumerate(lines):
+            factor[index], how[index] = line.at(instants)
+        value = np.where(factor == NONE, 0, self._values_mg[factor])
+        cell = place.astype(np.int64) * len(instants) + period
+        return Match(factor.ravel()[cell], how.ravel()[cell], Ratio.of(value.ravel()[cell]))
 
     def mean(
         self,
@@ -182,34 +192,41 @@ class FactorTable:
                 how[rows] = np.where(found != NONE, PARENT_REGION if depth else 0, 0)
         return Match(factor, how, Ratio.of(total, span))
 
-    def _at_place(
-        self,
-        wanted: tuple[str, str, str, str],
-        region: str,
-        at_ms: Int64Array,
-        fallback: Fallback,
-    ) -> tuple[Int32Array, Int64Array]:
-        kind, boundary, subject, unit = wanted
-        factor = np.full(len(at_ms), NONE, dtype=np.int32)
-        how = np.zeros(len(at_ms), dtype=np.int64)
-        regions = chain(region) if fallback.place else (region,)
-        for earlier in (False, True) if fallback.time else (False,):
-            for depth, ancestor in enumerate(regions):
-                open_rows = np.flatnonzero(factor == NONE)
-                series = self._series.get((kind, boundary, ancestor, subject, unit))
-                if series is None or not len(open_rows):
-                    continue
-                instants = at_ms[open_rows]
-                found = (
-                    series.before(instants, fallback.age_ms_max) if earlier else series.at(instants)
-                )
-                bits = (PARENT_REGION if depth else 0) | (EARLIER_PERIOD if earlier else 0)
-                factor[open_rows] = found
-                how[open_rows] = np.where(found != NONE, bits, 0)
-        return factor, how
+    def _timeline(self, kind: str, boundary: str, where: Place, fallback: Fallback) -> Timeline:
+        """Return what matches at a place over time, kept for the next time that it is asked."""
+        asked = (kind, boundary, where, fallback)
+        if asked not in self._timelines:
+            region, subject, unit = where
+            regions = chain(region) if fallback.place else (region,)
+            every = [self._series.get((kind, boundary, each, subject, unit)) for each in regions]
+            if not any(every):
+                return NEVER  # Not kept: places that nobody published for are without number.
+            self._timelines[asked] = _timeline(every, fallback)
+        return self._timelines[asked]
 
-    def _values(self, factor: Int32Array) -> Ratio:
-        return Ratio.of(np.where(factor == NONE, 0, self._values_mg[factor]))
+
+def _timeline(chain_of_series: Sequence[Series | None], fallback: Fallback) -> Timeline:
+    """Return what matches over time in the first of some series that answers.
+
+    A match changes only where a segment begins and, looking back, where one becomes too old; so
+    what it is at these instants is what it is until the next.
+    """
+    age_ms_max = min(fallback.age_ms_max, FOREVER_MS)
+    changes = [series.start for series in chain_of_series if series]
+    if fallback.time:
+        changes += [series.last_end + age_ms_max + 1 for series in chain_of_series if series]
+    at_ms = np.unique(np.concatenate(changes))
+    factor = np.full(len(at_ms), NONE, dtype=np.int32)
+    how = np.zeros(len(at_ms), dtype=np.int64)
+    for earlier in (False, True) if fallback.time else (False,):
+        for depth, series in enumerate(chain_of_series):
+            if series is None:
+                continue
+            found = series.before(at_ms, age_ms_max) if earlier else series.at(at_ms)
+            new = (factor == NONE) & (found != NONE)
+            factor[new] = found[new]
+            how[new] = (PARENT_REGION if depth else 0) | (EARLIER_PERIOD if earlier else 0)
+    return Timeline(at_ms, np.append(np.int32(NONE), factor), np.append(0, how))
 
 
 def how_name(bits: int) -> str:

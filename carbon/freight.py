@@ -5,6 +5,8 @@ shortest feasible distance; a driven distance is divided by the distance adjustm
 1.05. Fuel used, where known, already contains the detour and the empty legs.
 """
 
+from fractions import Fraction
+
 import numpy as np
 
 from carbon.exact import BoolArray, Int64Array, Ratio
@@ -62,13 +64,13 @@ def activity_emission(
     return shortest_m * cargo_kg * intensity_mg_per_tkm / KG_M_PER_TKM
 
 
-def reduction_mg(baseline: Ratio, emission: Ratio, claim: Ratio) -> Int64Array:
+def reduction_mg(baseline: Ratio, emission: Ratio, claim: Fraction) -> Int64Array:
     """Return what each trip saved against its baseline; negative where it emitted more.
 
     Args:
         baseline: Emissions of the same transport activity at the baseline intensity [mg], exact.
         emission: Emissions of the trip [mg], exact.
-        claim: Share of the reduction the programme credits [1], shape (n,).
+        claim: Share of the reduction the programme credits [1].
 
     Returns:
         Reduction [mg], shape (n,), rounded once, half to even.
@@ -76,7 +78,7 @@ def reduction_mg(baseline: Ratio, emission: Ratio, claim: Ratio) -> Int64Array:
     >>> one = np.array([1])
     >>> work = activity_emission(28_000 * one, Ratio.of(800_000 * one), 57_000 * one)
     >>> fuel = energy_emission(321_600 * one, 2_600_000 * one)
-    >>> reduction_mg(work, fuel, Ratio.of(one))  # the worked trip of DOMAIN 3.5: 441 kg
+    >>> reduction_mg(work, fuel, Fraction(1))  # the worked trip of DOMAIN 3.5: 441 kg
     array([440640000])
     """
     return ((baseline - emission) * claim).rounded()

@@ -65,6 +65,8 @@ class FuelBaseline:
     def in_year(self, year: int) -> int:
         """Return the baseline of a year [mg/kWh], rounded: a parameter, not a result."""
         years = max(0, year - self.improvement_from_year) if self.improvement_from_year else 0
+        if not years or self.improvement == 1:
+            return round(self.mg_per_kwh)
         return round(self.mg_per_kwh * self.improvement**years)
 
 

@@ -7,10 +7,10 @@ all run these same lines.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from carbon.limits import (
 from carbon.programmes import ChargingRules, FreightRules, Programme
 from carbon.refusal import ACCEPTED, NUMBER
 from carbon.series import NONE
+from carbon.timeline import periods
 
 METHODS: Final = (
     "charging-emission/1",
@@ -55,6 +56,11 @@ UNIT_OF_CARRIER: Final = {
 }
 """The factor unit of each energy carrier; `energy_used` is in its thousandth: ml, g or Wh."""
 
+FIRST_YEAR: Final = 1970
+YEAR_STARTS_MS: Final = (
+    np.arange("1970", "10001", dtype="datetime64[Y]").astype("datetime64[ms]").astype(np.int64)
+)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Words:
@@ -72,6 +78,11 @@ class Words:
         table = np.array([number_of(word) for word in self.vocabulary] or [0], dtype=np.int64)
         return table[self.codes]
 
+    def among(self, words: Container[str]) -> BoolArray:
+        """Return which rows have one of some words, shape (n,)."""
+        table = np.array([word in words for word in self.vocabulary] or [False])
+        return table[self.codes]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sessions:
@@ -84,6 +95,10 @@ class Sessions:
     vehicle_class: Words
     dispenser: BoolArray
     dc: BoolArray
+
+    def take(self, rows: Int64Array) -> Sessions:
+        """Return some rows, ascending and distinct."""
+        return _take(self, rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +115,23 @@ class Trips:
     origin_region: Words
     vehicle_class: Words
     energy_carrier: Words
+
+    def take(self, rows: Int64Array) -> Trips:
+        """Return some rows, ascending and distinct."""
+        return _take(self, rows)
+
+
+C = TypeVar("C", Sessions, Trips)
+
+
+def _take(columns: C, rows: Int64Array) -> C:
+    if len(rows) == len(columns.vehicle_class.codes):
+        return columns  # So many ascending rows are all of them.
+    parts: dict[str, Any] = {}
+    for name in columns.__slots__:
+        column = getattr(columns, name)
+        parts[name] = column.take(rows) if isinstance(column, Words) else column[rows]
+    return type(columns)(**parts)
 
 
 @dataclass(slots=True, eq=False)
@@ -132,14 +164,22 @@ class Rated:
             refusal, emissions, baseline, reduction, transport, factor, value, how, method, claims
         )
 
+    def put(self, rows: Int64Array, **columns: Int64Array | Int32Array | BoolArray) -> None:
+        """Set columns of some rows, ascending and distinct."""
+        for name, column in columns.items():
+            if len(rows) == len(self.refusal):
+                setattr(self, name, column)  # So many ascending rows are all of them.
+            else:
+                getattr(self, name)[rows] = column
+
     def take_over(self, rows: Int64Array, part: Rated) -> None:
-        """Take the results of some rows from a rating of just those."""
-        for name in self.__slots__:
-            getattr(self, name)[rows] = getattr(part, name)
+        """Take the results of some rows, ascending and distinct, from a rating of just those."""
+        self.put(rows, **{name: getattr(part, name) for name in self.__slots__})
 
     def refuse(self, mask: BoolArray, code: str) -> None:
         """Refuse the rows of a mask that are not refused yet."""
-        self.refusal[mask & (self.refusal == ACCEPTED)] = NUMBER[code]
+        if mask.any():
+            self.refusal[mask & (self.refusal == ACCEPTED)] = NUMBER[code]
 
     def accepted(self) -> Int64Array:
         """Return the rows that are not refused."""
@@ -147,10 +187,10 @@ class Rated:
 
     def matched(self, rows: Int64Array, match: Match) -> Int64Array:
         """Note how rows matched, refuse the others; return which of rows did match."""
-        self.factor[rows], self.how[rows] = match.factor, match.how
-        self.factor_value_mg[rows] = match.value.rounded()
-        self.refusal[rows[match.factor == NONE]] = NUMBER["factor_not_found"]
-        return np.flatnonzero(match.factor != NONE)
+        self.put(rows, factor=match.factor, how=match.how, factor_value_mg=match.value.rounded())
+        found = match.factor != NONE
+        self.refusal[rows[~found]] = NUMBER["factor_not_found"]
+        return np.flatnonzero(found)
 
 
 def rate_charging(sessions: Sessions, programme: Programme, factors: FactorTable) -> Rated:
@@ -162,25 +202,26 @@ def rate_charging(sessions: Sessions, programme: Programme, factors: FactorTable
     if rules is None:
         rated.refusal[:] = NUMBER["activity_not_in_programme"]
         return rated
-    energy, start, end = sessions.energy_wh, sessions.started_at, sessions.ended_at
-    rated.refuse((energy < 0) | (energy > ENERGY_WH_MAX), "energy_out_of_range")
-    _refuse_times(rated, start, end)
-    known = set(rules.classes)
-    rated.refuse(
-        sessions.vehicle_class.numbers(lambda word: word in known) == 0, "vehicle_class_unknown"
-    )
+    _refuse_sessions(rated, sessions, rules)
     rows = rated.accepted()
-    match = _match_grid(sessions, rows, programme, rules.grid, factors)
+    sessions = sessions.take(rows)
+    match = _match_grid(sessions, programme, rules.grid, factors)
     found = rated.matched(rows, match)
-    rows, grid = rows[found], match.value.take(found)
-    gross_up = _gross_up(sessions, rows, rules)
-    rated.emissions_mg[rows] = charging.emission_mg(energy[rows], grid, gross_up)
-    rated.method[rows] = CHARGING_EMISSION
+    rows, sessions, grid = rows[found], sessions.take(found), match.value.take(found)
+    energy, gross_up = sessions.energy_wh, _gross_up(sessions, rules)
+    rated.put(
+        rows,
+        emissions_mg=charging.emission_mg(energy, grid, gross_up),
+        method=np.full(len(rows), CHARGING_EMISSION),
+    )
     if rules.claim_share is not None:
-        fuel = _baseline_mg_per_kwh(sessions, rows, rules)
-        claim = _fraction(rules.claim_share, len(rows))
-        rated.baseline_mg[rows] = charging.baseline_mg(energy[rows], fuel)
-        rated.reduction_mg[rows] = charging.reduction_mg(energy[rows], fuel, grid, gross_up, claim)
+        fuel = _baseline_mg_per_kwh(sessions, rules)
+        claim = rules.claim_share
+        rated.put(
+            rows,
+            baseline_mg=charging.baseline_mg(energy, fuel),
+            reduction_mg=charging.reduction_mg(energy, fuel, grid, gross_up, claim),
+        )
     return rated
 
 
@@ -195,28 +236,38 @@ def rate_freight(trips: Trips, programme: Programme, factors: FactorTable) -> Ra
         return rated
     _refuse_trips(rated, trips, rules)
     rows = rated.accepted()
-    match = _match_trips(trips, rows, programme, factors)
+    trips = trips.take(rows)
+    match = _match_trips(trips, programme, factors)
     found = rated.matched(rows, match)
-    rows, factor_mg = rows[found], match.value.rounded()[found]
-    cargo = trips.cargo_kg[rows]
-    shortest = freight.shortest_distance_m(trips.distance_m[rows], trips.driven[rows])
-    measured = trips.energy_used[rows] >= 0
-    used = np.where(measured, trips.energy_used[rows], 0)
+    rows, trips, factor_mg = rows[found], trips.take(found), match.value.rounded()[found]
+    cargo, measured = trips.cargo_kg, trips.energy_used >= 0
+    shortest = freight.shortest_distance_m(trips.distance_m, trips.driven)
+    used = np.where(measured, trips.energy_used, 0)
     emission = freight.energy_emission(used, factor_mg).where(
         measured, freight.activity_emission(cargo, shortest, factor_mg)
     )
-    rated.emissions_mg[rows] = emission.rounded()
-    rated.transport_kg_km[rows] = freight.transport_kg_km(cargo, shortest)
-    rated.method[rows] = np.where(measured, FREIGHT_ENERGY, FREIGHT_ACTIVITY)
+    rated.put(
+        rows,
+        emissions_mg=emission.rounded(),
+        transport_kg_km=freight.transport_kg_km(cargo, shortest),
+        method=np.where(measured, FREIGHT_ENERGY, FREIGHT_ACTIVITY),
+    )
     if rules.claim_share is not None:
-        intensity = trips.vehicle_class.take(rows).numbers(
-            lambda word: rules.baseline_mg_per_tkm.get(word, 0)
-        )
+        intensity = trips.vehicle_class.numbers(lambda word: rules.baseline_mg_per_tkm.get(word, 0))
         baseline = freight.activity_emission(cargo, shortest, intensity)
-        claim = _fraction(rules.claim_share, len(rows))
-        rated.baseline_mg[rows] = baseline.rounded()
-        rated.reduction_mg[rows] = freight.reduction_mg(baseline, emission, claim)
+        rated.put(
+            rows,
+            baseline_mg=baseline.rounded(),
+            reduction_mg=freight.reduction_mg(baseline, emission, rules.claim_share),
+        )
     return rated
+
+
+def _refuse_sessions(rated: Rated, sessions: Sessions, rules: ChargingRules) -> None:
+    energy = sessions.energy_wh
+    rated.refuse((energy < 0) | (energy > ENERGY_WH_MAX), "energy_out_of_range")
+    _refuse_times(rated, sessions.started_at, sessions.ended_at)
+    rated.refuse(~sessions.vehicle_class.among(set(rules.classes)), "vehicle_class_unknown")
 
 
 def _refuse_times(rated: Rated, start: Int64Array, end: Int64Array) -> None:
@@ -236,20 +287,15 @@ def _refuse_trips(rated: Rated, trips: Trips, rules: FreightRules) -> None:
     rated.refuse((cargo < 0) | (cargo > CARGO_KG_MAX), "cargo_out_of_range")
     rated.refuse((cargo == 0) & (used < 0), "cargo_out_of_range")
     rated.refuse((used < -1) | (used > ENERGY_USED_MAX), "energy_used_out_of_range")
-    known = set(rules.classes)
-    rated.refuse(
-        trips.vehicle_class.numbers(lambda word: word in known) == 0, "vehicle_class_unknown"
-    )
-    carrier_known = trips.energy_carrier.numbers(lambda word: word in UNIT_OF_CARRIER)
-    rated.refuse((carrier_known == 0) & (used >= 0), "energy_carrier_unknown")
+    rated.refuse(~trips.vehicle_class.among(set(rules.classes)), "vehicle_class_unknown")
+    known_carrier = trips.energy_carrier.among(UNIT_OF_CARRIER)
+    rated.refuse(~known_carrier & (used >= 0), "energy_carrier_unknown")
 
 
-def _match_grid(
-    sessions: Sessions, rows: Int64Array, programme: Programme, grid: str, factors: FactorTable
-) -> Match:
-    regions = sessions.grid_region.take(rows)
+def _match_grid(sessions: Sessions, programme: Programme, grid: str, factors: FactorTable) -> Match:
+    regions = sessions.grid_region
     places = [(region, "electricity", "kwh") for region in regions.vocabulary]
-    start, end = sessions.started_at[rows], sessions.ended_at[rows]
+    start, end = sessions.started_at, sessions.ended_at
     boundary, fallback = programme.boundary, programme.fallback
     if grid == "annual":
         return factors.at("grid_average", boundary, places, regions.codes, start, fallback)
@@ -266,12 +312,10 @@ def _match_grid(
     )
 
 
-def _match_trips(
-    trips: Trips, rows: Int64Array, programme: Programme, factors: FactorTable
-) -> Match:
+def _match_trips(trips: Trips, programme: Programme, factors: FactorTable) -> Match:
     """Match fuel or grid factors to trips with energy, intensities to the others."""
-    region, carrier = trips.origin_region.take(rows), trips.energy_carrier.take(rows)
-    vehicle, measured = trips.vehicle_class.take(rows), trips.energy_used[rows] >= 0
+    region, carrier, vehicle = trips.origin_region, trips.energy_carrier, trips.vehicle_class
+    n, measured = len(trips.distance_m), trips.energy_used >= 0
     n_carriers, n_classes = len(carrier.vocabulary), len(vehicle.vocabulary)
     class_code = np.where(measured, 0, 1 + vehicle.codes)
     mixed = (region.codes.astype(np.int64) * n_carriers + carrier.codes) * (n_classes + 1)
@@ -291,16 +335,20 @@ def _match_trips(
         else:
             kind = "grid_average" if word == "electricity" else "fuel"
             by_kind.setdefault(kind, []).append((index, (place, word, UNIT_OF_CARRIER[word])))
-    factor = np.full(len(rows), NONE, dtype=np.int32)
-    how = np.zeros(len(rows), dtype=np.int64)
-    value = Ratio.of(np.zeros(len(rows), dtype=np.int64))
+    factor = np.full(n, NONE, dtype=np.int32)
+    how = np.zeros(n, dtype=np.int64)
+    value = Ratio.of(np.zeros(n, dtype=np.int64))
     for kind, members in by_kind.items():
         number = np.full(len(distinct), NONE, dtype=np.int32)
         number[[index for index, _ in members]] = np.arange(len(members), dtype=np.int32)
         places = [place for _, place in members]
-        at = trips.departed_at[rows]
         match = factors.at(
-            kind, programme.boundary, places, number[inverse], at, programme.fallback
+            kind,
+            programme.boundary,
+            places,
+            number[inverse],
+            trips.departed_at,
+            programme.fallback,
         )
         mine = number[inverse] != NONE
         factor, how = np.where(mine, match.factor, factor), np.where(mine, match.how, how)
@@ -308,30 +356,27 @@ def _match_trips(
     return Match(factor, how, value)
 
 
-def _gross_up(sessions: Sessions, rows: Int64Array, rules: ChargingRules) -> Ratio:
-    dc_dispenser = sessions.dispenser[rows] & sessions.dc[rows]
-    n = len(rows)
-    return _fraction(rules.gross_up(dc_dispenser=True), n).where(
-        dc_dispenser, _fraction(rules.gross_up(dc_dispenser=False), n)
-    )
+def _gross_up(sessions: Sessions, rules: ChargingRules) -> Ratio | Fraction:
+    either = [rules.gross_up(dc_dispenser=each) for each in (False, True)]
+    if either[0] == either[1]:
+        return either[0]
+    numerators, denominators = zip(*(each.as_integer_ratio() for each in either), strict=True)
+    dc_dispenser = (sessions.dispenser & sessions.dc).astype(np.int64)
+    return Ratio.of(np.array(numerators), np.array(denominators)).take(dc_dispenser)
 
 
-def _baseline_mg_per_kwh(sessions: Sessions, rows: Int64Array, rules: ChargingRules) -> Int64Array:
+def _baseline_mg_per_kwh(sessions: Sessions, rules: ChargingRules) -> Int64Array:
     """Return the fuel displaced by one kWh [mg/kWh], asked once per class, current and year."""
-    classes = sessions.vehicle_class.take(rows)
-    years = sessions.started_at[rows].astype("datetime64[ms]").astype("datetime64[Y]")
-    year = years.astype(np.int64) + 1970
-    mixed = (year * 2 + sessions.dc[rows]) * len(classes.vocabulary) + classes.codes
-    distinct, inverse = np.unique(mixed, return_inverse=True)
-    values = np.zeros(len(distinct), dtype=np.int64)
-    for index, code in enumerate(distinct.tolist()):
-        rest, class_of = divmod(code, len(classes.vocabulary))
-        year_of, dc = divmod(rest, 2)
-        values[index] = rules.baseline_mg_per_kwh(
-            classes.vocabulary[class_of], dc=bool(dc), year=year_of
-        )
-    return values[inverse]
-
-
-def _fraction(value: Fraction, n: int) -> Ratio:
-    return Ratio.of(np.full(n, value.numerator, dtype=np.int64), value.denominator)
+    classes = sessions.vehicle_class
+    period, instants = periods(sessions.started_at, YEAR_STARTS_MS)
+    years = FIRST_YEAR - 1 + np.searchsorted(YEAR_STARTS_MS, instants, side="right")
+    known = set(rules.classes)
+    table = [
+        rules.baseline_mg_per_kwh(word, dc=dc, year=year) if word in known else 0
+        for year in years.tolist()
+        for dc in (False, True)
+        for word in classes.vocabulary
+    ]
+    cell = (period * 2 + sessions.dc) * len(classes.vocabulary) + classes.codes
+    fuel: Int64Array = np.array(table, dtype=np.int64)[cell]
+    return fuel

@@ -1,14 +1,16 @@
 """What a decoded batch says, as the columns that rating and booking need.
 
 Charging sessions and freight trips differ in their fields and their formula, and in nothing else:
-`activities_of` takes either apart into one shape, so that the step is written once.
+`activities_of` takes either apart into one shape, so that the step is written once. A restatement
+needs no more than `columns_of` and `rate_by_programme`, which the step runs as well. Words may be
+plain strings, as a slice has them, or dictionaries, as the store gives them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +20,7 @@ from carbon.exact import BoolArray, Int64Array
 from carbon.factors import FactorTable
 from carbon.programmes import Programme
 from carbon.rate import Rated, Sessions, Trips, Words, rate_charging, rate_freight
+from carbon.refusal import NUMBER
 
 RECORD_OF_TOPIC: Final[Mapping[str, str]] = {
     "charging-sessions": "charging_session",
@@ -46,17 +49,11 @@ class Activities:
     def __len__(self) -> int:
         return len(self.account)
 
-    def rate(self, rows: Int64Array, programme: Programme, factors: FactorTable) -> Rated:
-        """Rate some rows, all of one programme."""
-        if isinstance(self.columns, Sessions):
-            return rate_charging(_take(self.columns, rows), programme, factors)
-        return rate_freight(_take(self.columns, rows), programme, factors)
-
 
 def activities_of(record: str, batch: pa.RecordBatch) -> Activities:
     """Return the activities of a decoded batch of ChargingSession or FreightTrip records."""
-    charging = record == "charging_session"
-    columns = _sessions(batch) if charging else _trips(batch)
+    columns = columns_of(record, batch)
+    charging = isinstance(columns, Sessions)
     n = batch.num_rows
     zeros = np.zeros(n, dtype=np.int64)
     return Activities(
@@ -76,7 +73,56 @@ def activities_of(record: str, batch: pa.RecordBatch) -> Activities:
     )
 
 
-def words(column: pa.StringArray) -> Words:
+def columns_of(record: str, batch: pa.RecordBatch) -> Sessions | Trips:
+    """Return what rating needs of a batch of ChargingSession or FreightTrip records."""
+    return _sessions(batch) if record == "charging_session" else _trips(batch)
+
+
+def rate_by_programme(
+    columns: Sessions | Trips,
+    programme: Words,
+    rows: Int64Array,
+    refusal: Int64Array,
+    *,
+    programmes: Mapping[str, Programme],
+    factors: FactorTable,
+) -> Rated:
+    """Rate each row by the rules of its programme.
+
+    Args:
+        columns: What happened, shape (n,) each.
+        programme: The programme that each row names, shape (n,).
+        rows: Which of them to rate, ascending and distinct.
+        refusal: Takes the refusals of these rows, shape (n,).
+        programmes: The known ones by name.
+        factors: The factors in force.
+
+    Returns:
+        The results of all n rows; nothing is known of those that were not to be rated.
+    """
+    result = Rated.empty(len(refusal), reduces=False)
+    code = programme.codes[rows]
+    for index, name in enumerate(programme.vocabulary):
+        mine = rows[code == index]
+        if not len(mine):
+            continue
+        rules = programmes.get(name)
+        if rules is None:
+            refusal[mine] = NUMBER["programme_unknown"]
+            continue
+        rated = _rate(columns.take(mine), rules, factors)
+        refusal[mine] = rated.refusal
+        result.take_over(mine, rated)
+    return result
+
+
+def _rate(columns: Sessions | Trips, programme: Programme, factors: FactorTable) -> Rated:
+    if isinstance(columns, Sessions):
+        return rate_charging(columns, programme, factors)
+    return rate_freight(columns, programme, factors)
+
+
+def words(column: pa.StringArray | pa.DictionaryArray) -> Words:
     """Return a column of strings as codes and vocabulary."""
     encoded = column.dictionary_encode()
     return Words(encoded.indices.to_numpy(), tuple(encoded.dictionary.to_pylist()))
@@ -117,21 +163,13 @@ def _energy_used(column: pa.Int64Array) -> Int64Array:
 
 
 def _millis(batch: pa.RecordBatch, name: str) -> Int64Array:
-    result: Int64Array = batch.column(name).cast(pa.int64()).to_numpy()
+    result: Int64Array = batch.column(name).view(pa.int64()).to_numpy()
     return result
 
 
 def _equals(batch: pa.RecordBatch, name: str, value: str) -> BoolArray:
-    result: BoolArray = pc.equal(batch.column(name), value).to_numpy(zero_copy_only=False)
+    column = batch.column(name)
+    if isinstance(column, pa.DictionaryArray):
+        return words(column).among({value})
+    result: BoolArray = pc.equal(column, value).to_numpy(zero_copy_only=False)
     return result
-
-
-def _take(columns: Any, rows: Int64Array) -> Any:
-    """Return the same columns with some rows only."""
-    if len(rows) == len(columns.vehicle_class.codes):
-        return columns
-    parts = {}
-    for name in columns.__slots__:
-        column = getattr(columns, name)
-        parts[name] = column.take(rows) if isinstance(column, Words) else column[rows]
-    return type(columns)(**parts)

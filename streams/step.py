@@ -19,7 +19,6 @@ from carbon.exact import BoolArray, Int64Array
 from carbon.factors import FactorTable
 from carbon.limits import FUTURE_MS_MAX
 from carbon.programmes import Programme
-from carbon.rate import Rated
 from carbon.refusal import ACCEPTED, CODES, NUMBER, REFUSALS
 from schemas.batches import BATCH_BYTES_MAX
 from schemas.columns import decode
@@ -27,7 +26,12 @@ from schemas.identity import event_hashes
 from schemas.partition import partitions_of
 from schemas.raw import NULL, Raw
 from streams.accounts import Accounts
-from streams.activities import RECORD_OF_TOPIC, Activities, activities_of
+from streams.activities import (
+    RECORD_OF_TOPIC,
+    Activities,
+    activities_of,
+    rate_by_programme,
+)
 from streams.fold import DAY_MS, fold
 from streams.slice import Slice
 from streams.states import States
@@ -108,7 +112,14 @@ def step(part: Slice, accounts: Accounts, rules: Rules) -> Outcome:
     _refuse(
         refusal, open_rows & (activities.ended_at > timestamps + FUTURE_MS_MAX), "ended_in_future"
     )
-    rated = _rate(activities, np.flatnonzero(open_rows & (refusal == ACCEPTED)), refusal, rules)
+    rated = rate_by_programme(
+        activities.columns,
+        activities.programme,
+        np.flatnonzero(open_rows & (refusal == ACCEPTED)),
+        refusal,
+        programmes=rules.programmes,
+        factors=rules.factors,
+    )
     rows = np.flatnonzero(open_rows & (refusal == ACCEPTED))
     rows = _at_home(activities, account, rows, states, refusal)
     booked, repeats_within = _first_of_each(rows, hashes)
@@ -163,39 +174,28 @@ def _without_large(values: Raw) -> tuple[Raw, set[int]]:
 
 def _identity_refusals(activities: Activities) -> Int64Array:
     refusal = np.zeros(len(activities), dtype=np.int64)
-    colon = pc.match_substring(activities.source, ":").to_numpy(zero_copy_only=False)
-    empty = np.zeros(len(activities), dtype=np.bool_)
+    invalid = _holds(activities.source, ":")
     for column in (activities.source, activities.activity_id, activities.account):
-        empty |= pc.equal(column, "").to_numpy(zero_copy_only=False)
         # The hash of an event separates its parts by zero bytes.
-        empty |= pc.match_substring(column, "\0").to_numpy(zero_copy_only=False)
+        invalid |= _holds(column, "\0") | (pc.binary_length(column).to_numpy() == 0)
     revision = activities.revision.to_numpy()
-    _refuse(refusal, colon | empty, "identity_invalid")
+    _refuse(refusal, invalid, "identity_invalid")
     _refuse(refusal, revision < 0, "revision_invalid")
     _refuse(refusal, revision > 0, "original_unknown")
     return refusal
 
 
+def _holds(column: pa.StringArray, letter: str) -> BoolArray:
+    """Return which strings hold a letter of one byte; one look at all of them where none does."""
+    text = column.buffers()[2]
+    if text is None or not (np.frombuffer(text, dtype=np.uint8) == ord(letter)).any():
+        return np.zeros(len(column), dtype=np.bool_)
+    found: BoolArray = pc.match_substring(column, letter).to_numpy(zero_copy_only=False)
+    return found
+
+
 def _refuse(refusal: Int64Array, mask: BoolArray, code: str) -> None:
     refusal[mask & (refusal == ACCEPTED)] = NUMBER[code]
-
-
-def _rate(activities: Activities, rows: Int64Array, refusal: Int64Array, rules: Rules) -> Rated:
-    """Rate rows by their programmes, note refusals, return the results of all rows."""
-    result = Rated.empty(len(activities), reduces=False)
-    code = activities.programme.codes[rows]
-    for index, name in enumerate(activities.programme.vocabulary):
-        mine = rows[code == index]
-        if not len(mine):
-            continue
-        programme = rules.programmes.get(name)
-        if programme is None:
-            refusal[mine] = NUMBER["programme_unknown"]
-            continue
-        rated = activities.rate(mine, programme, rules.factors)
-        refusal[mine] = rated.refusal
-        result.take_over(mine, rated)
-    return result
 
 
 def _at_home(

@@ -1,8 +1,12 @@
 """Composing Transfer records from rated activities, as columns.
 
 Each booked activity makes one emission transfer, from the programme's emission account to the
-driver, and, where its programme claims reductions, one reduction transfer, from the issuance
-account to the driver. A negative reduction goes the other way, so amounts are never negative.
+driver, and, where its programme claims reductions, one reduction transfer right behind it, from the
+issuance account to the driver. A negative reduction goes the other way, so amounts are never
+negative.
+
+Strings are dictionary columns over what is there already, the activities or a few words, so that
+none is copied before it is written.
 """
 
 from __future__ import annotations
@@ -22,6 +26,9 @@ from streams.activities import Activities
 from streams.slice import Slice
 
 FIRST_LEG = "0"
+EMISSION, REDUCTION = "emission", "reduction"
+ISSUED_BY = {EMISSION: "emission", REDUCTION: "issuance"}
+"""The account of a programme that each quantity comes from."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +57,7 @@ def transfers_of(
     timestamps_ms: Int64Array,
     offsets: Int64Array,
 ) -> pa.RecordBatch:
-    """Return the transfers of the booked rows: the emissions, then the reductions.
+    """Return the transfers of the booked rows, those of one activity next to each other.
 
     Args:
         activities: The slice's activities, n rows.
@@ -62,18 +69,18 @@ def transfers_of(
         timestamps_ms: Kafka timestamp of each row, shape (n,).
         offsets: Offset of each row, shape (n,).
     """
-    reducing = booked[rated.reduces_row[booked]]
-    rows = np.concatenate([booked, reducing])
-    reduction = np.arange(len(rows)) >= len(booked)
-    n = len(rows)
-    quantity = _choice(reduction, "reduction", "emission")
+    made = 1 + rated.reduces_row[booked]
+    rows = np.repeat(booked, made)
+    reduction = np.ones(len(rows), dtype=np.bool_)
+    reduction[np.cumsum(made) - made] = False
+    factor = rated.factor[rows]
     return pa.RecordBatch.from_pydict(
         {
-            **_identity(activities, rows, quantity),
+            **_identity(activities, rows, reduction),
             **_sides(activities, rows, rated, reduction),
             **_rules(activities, rows, rated, reduction, programmes),
-            "kind": pa.repeat("accrual", n),
-            "quantity": quantity,
+            "kind": _same("accrual", len(rows)),
+            "quantity": _coded(reduction, [EMISSION, REDUCTION]),
             "region": _spoken(activities.region, rows),
             "vehicle_class": _spoken(activities.vehicle_class, rows),
             "baseline_mg": pa.array(rated.baseline_mg[rows]),
@@ -81,34 +88,43 @@ def transfers_of(
             "energy_wh": pa.array(activities.energy_wh[rows]),
             "distance_m": pa.array(activities.distance_m[rows]),
             "transport_kg_km": pa.array(rated.transport_kg_km[rows]),
-            "factor_id": names.ids.take(pa.array(rated.factor[rows])),
-            "factor_release": names.releases.take(pa.array(rated.factor[rows])),
+            "factor_id": _coded(factor, names.ids),
+            "factor_release": _coded(factor, names.releases),
             "factor_value_mg": pa.array(rated.factor_value_mg[rows]),
-            "factor_match": pa.array(HOW_NAMES).take(pa.array(rated.how[rows])),
+            "factor_match": _coded(rated.how[rows], HOW_NAMES),
             "booked_at": _instants(activities.ended_at[rows]),
             "recorded_at": _instants(timestamps_ms[rows]),
-            "source_topic": pa.repeat(part.topic, n),
-            "source_partition": pa.array(np.full(n, part.partition, dtype=np.int32)),
+            "source_topic": _same(part.topic, len(rows)),
+            "source_partition": pa.array(np.full(len(rows), part.partition, dtype=np.int32)),
             "source_offset": pa.array(offsets[rows]),
         }
     )
 
 
 def _identity(
-    activities: Activities, rows: Int64Array, quantity: pa.StringArray
+    activities: Activities, rows: Int64Array, reduction: BoolArray
 ) -> dict[str, pa.Array]:
-    take = pa.array(rows)
-    source, activity_id = activities.source.take(take), activities.activity_id.take(take)
-    revision = activities.revision.take(take)
-    kind = pa.scalar(activities.kind)
+    source, activity_id = _coded(rows, activities.source), _coded(rows, activities.activity_id)
+    revision = activities.revision
+    # One of both for every activity, booked or not: cheaper than to take their parts apart first.
+    ids = [
+        pc.binary_join_element_wise(
+            activities.kind,
+            activities.source,
+            activities.activity_id,
+            revision.cast(pa.string()),
+            quantity,
+            FIRST_LEG,
+            ":",
+        )
+        for quantity in (EMISSION, REDUCTION)
+    ]
     return {
-        "transfer_id": pc.binary_join_element_wise(
-            kind, source, activity_id, revision.cast(pa.string()), quantity, FIRST_LEG, ":"
-        ),
-        "activity": pa.repeat(activities.kind, len(rows)),
+        "transfer_id": _coded(rows + reduction * len(activities), pa.concat_arrays(ids)),
+        "activity": _same(activities.kind, len(rows)),
         "source": source,
         "activity_id": activity_id,
-        "revision": revision,
+        "revision": revision.take(pa.array(rows)),
     }
 
 
@@ -116,15 +132,19 @@ def _sides(
     activities: Activities, rows: Int64Array, rated: Rated, reduction: BoolArray
 ) -> dict[str, pa.Array]:
     amount = np.where(reduction, rated.reduction_mg[rows], rated.emissions_mg[rows])
-    account = activities.account.take(pa.array(rows))
-    system = pc.binary_join_element_wise(
-        _spoken(activities.programme, rows), _choice(reduction, "issuance", "emission"), ":"
-    )
-    to_driver = pa.array(amount >= 0)
+    programmes = activities.programme
+    system = [
+        f"{programme}:{ISSUED_BY[quantity]}"
+        for quantity in (EMISSION, REDUCTION)
+        for programme in programmes.vocabulary
+    ]
+    names = pa.concat_arrays([activities.account, pa.array(system, pa.string())])
+    issuer = len(activities) + programmes.codes[rows] + reduction * len(programmes.vocabulary)
+    to_driver = amount >= 0
     return {
-        "debit_account": pc.if_else(to_driver, system, account),
-        "credit_account": pc.if_else(to_driver, account, system),
-        "account_id": account,
+        "debit_account": _coded(np.where(to_driver, issuer, rows), names),
+        "credit_account": _coded(np.where(to_driver, rows, issuer), names),
+        "account_id": _coded(rows, activities.account),
         "amount_mg": pa.array(np.abs(amount)),
     }
 
@@ -137,7 +157,6 @@ def _rules(
     programmes: Mapping[str, Programme],
 ) -> dict[str, pa.Array]:
     reduction_method = CHARGING_REDUCTION if activities.kind == "charging" else FREIGHT_REDUCTION
-    method = np.where(reduction, reduction_method, rated.method[rows])
     digests = Words(
         activities.programme.codes,
         tuple(
@@ -148,17 +167,24 @@ def _rules(
     return {
         "programme": _spoken(activities.programme, rows),
         "programme_digest": _spoken(digests, rows),
-        "method": pa.array(METHODS).take(pa.array(method)),
+        "method": _coded(np.where(reduction, reduction_method, rated.method[rows]), METHODS),
     }
 
 
-def _choice(mask: BoolArray, yes: str, no: str) -> pa.StringArray:
-    return pc.if_else(pa.array(mask), pa.scalar(yes), pa.scalar(no))
+def _coded(codes: np.ndarray, words: pa.StringArray | list[str] | tuple[str, ...]) -> pa.Array:
+    """Return a column of words by their index."""
+    if not isinstance(words, pa.Array):
+        words = pa.array(words, pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), words)
 
 
-def _spoken(words: Words, rows: Int64Array) -> pa.StringArray:
-    """Return a column of words as strings, for some rows."""
-    return pa.array(words.vocabulary, pa.string()).take(pa.array(words.codes[rows]))
+def _same(word: str, n: int) -> pa.Array:
+    return _coded(np.zeros(n, dtype=np.int32), [word])
+
+
+def _spoken(words: Words, rows: Int64Array) -> pa.Array:
+    """Return a column of words, for some rows."""
+    return _coded(words.codes[rows], words.vocabulary)
 
 
 def _instants(millis: Int64Array) -> pa.TimestampArray:

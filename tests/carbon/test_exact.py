@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carbon.exact import Ratio, ShapeMismatch, ones
+from carbon.exact import Ratio, ShapeMismatch
 from carbon.limits import (
     CARGO_KG_MAX,
     DISTANCE_M_MAX,
@@ -69,6 +69,30 @@ def test_halves_round_to_even(numerator: int, denominator: int) -> None:
     assert got.tolist() == [round(Fraction(numerator, denominator))]
 
 
+@given(
+    st.lists(st.integers(-(2**45), 2**45), min_size=1, max_size=9),
+    st.fractions(-(2**10), 2**10, max_denominator=2**10),
+    st.integers(1, 2**10),
+)
+def test_a_fraction_counts_for_every_row(
+    numerators: list[int], factor: Fraction, denominator: int
+) -> None:
+    got = Ratio.of(np.array(numerators), denominator) * factor / 1024
+    wanted = [round(Fraction(each, denominator) * factor / 1024) for each in numerators]
+    assert got.rounded().tolist() == wanted
+
+
+@given(st.lists(st.integers(-(2**49), 2**49), min_size=1, max_size=9), st.integers(1, 2**12))
+def test_a_column_is_rounded_as_each_of_its_rows_though_the_estimates_are_off(
+    numerators: list[int], denominator: int
+) -> None:
+    exact = Ratio.of(np.array(numerators), denominator)
+    off = Ratio(exact.low, exact.estimate + 0.9 * denominator, denominator)
+    wanted = [round(Fraction(each, denominator)) for each in numerators]
+    assert exact.rounded().tolist() == wanted
+    assert off.rounded().tolist() == wanted
+
+
 def test_where_takes_each_row_from_its_side() -> None:
     left = Ratio.of(np.array([1, 3]), 2)
     right = Ratio.of(np.array([10, 20]))
@@ -78,7 +102,7 @@ def test_where_takes_each_row_from_its_side() -> None:
 
 def test_columns_of_different_length_are_a_shape_mismatch() -> None:
     with pytest.raises(ShapeMismatch):
-        ones(2) * ones(3)
+        Ratio.of(np.array([1, 2])) * np.array([1, 2, 3])
 
 
 def test_a_quotient_beyond_the_range_is_an_overflow_and_not_a_number() -> None:

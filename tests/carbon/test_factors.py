@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from carbon.factors import Factor, FactorError, FactorTable, Fallback, Match, how_name
 from carbon.limits import FACTOR_MG_MAX, FOREVER_MS, YEAR_MS
+from carbon.regions import chain
 from carbon.series import NONE
 
 ALL = Fallback(place=True, time=True, age_ms_max=4 * YEAR_MS)
@@ -95,6 +96,65 @@ def test_nothing_allowed_is_nothing_found() -> None:
 def test_of_two_factors_for_the_same_time_the_later_published_wins() -> None:
     table = FactorTable.of([factor("CN", 5, 0, FOREVER_MS), factor("CN", 6, 100, 200)])
     assert values(match(table, "CN", [50, 150, 250], STRICT)) == [5, 6, 5]
+
+
+REGIONS = ("CN-BJ", "CN-NORTH", "CN", "US")
+PERIODS = st.tuples(st.integers(0, 40), st.integers(1, 15))
+
+
+def by_search(
+    table: FactorTable, region: str, at_ms: int, fallback: Fallback
+) -> tuple[int | None, str]:
+    """Return value and match as the rule reads: instant by instant, factor by factor."""
+
+    def in_force(place: str, instant: int) -> int | None:
+        holding = [
+            each.value_mg
+            for each in table.factors
+            if each.region == place and each.valid_from <= instant < each.valid_to
+        ]
+        return holding[-1] if holding else None
+
+    places = chain(region) if fallback.place else (region,)
+    for depth, place in enumerate(places):
+        if (value := in_force(place, at_ms)) is not None:
+            return value, "parent_region" if depth else "exact"
+    for depth, place in enumerate(places) if fallback.time else ():
+        for instant in range(at_ms - 1, at_ms - 2 - fallback.age_ms_max, -1):
+            if (value := in_force(place, instant)) is not None:
+                return value, "parent_region+earlier_period" if depth else "earlier_period"
+    return None, "exact"
+
+
+@given(
+    published=st.lists(st.tuples(st.sampled_from(REGIONS), PERIODS), max_size=8),
+    asked=st.lists(st.tuples(st.sampled_from(REGIONS), st.integers(0, 70)), max_size=12),
+    fallback=st.builds(Fallback, st.booleans(), st.booleans(), st.integers(0, 20)),
+)
+def test_activities_matched_together_are_what_a_search_finds_for_each(
+    published: list[tuple[str, tuple[int, int]]], asked: list[tuple[str, int]], fallback: Fallback
+) -> None:
+    table = FactorTable.of(
+        factor(region, 100 + number, begin, begin + length)
+        for number, (region, (begin, length)) in enumerate(published)
+    )
+    found = table.at(
+        "grid_average",
+        "ttw",
+        [(region, "electricity", "kwh") for region in REGIONS],
+        np.array([REGIONS.index(region) for region, _ in asked], dtype=np.int32),
+        np.array([at_ms for _, at_ms in asked], dtype=np.int64),
+        fallback,
+    )
+    expected = [by_search(table, region, at_ms, fallback) for region, at_ms in asked]
+    assert list(zip(values(found), hows(found), strict=True)) == expected
+
+
+def test_an_activity_of_none_of_the_places_is_not_matched() -> None:
+    table = FactorTable.of([factor("CN", 5, 0, 100)])
+    places = [("US", "electricity", "kwh"), ("CN", "electricity", "kwh")]
+    place, at = np.array([1, NONE, 0], dtype=np.int32), np.array([10, 10, 200])
+    assert values(table.at("grid_average", "ttw", places, place, at, ALL)) == [5, None, None]
 
 
 @given(

@@ -22,6 +22,7 @@ from schemas.kernel import (
     Number,
     UInt8Array,
     copy_bytes,
+    inlined,
     kernel,
     read_varint,
     word_at,
@@ -44,6 +45,7 @@ ARROW: Final = {
     "boolean": pa.bool_(),
     "instant": pa.timestamp("ms"),
 }
+BLOCK_ROWS: Final = 64
 INT_MAX: Final = 2**31 - 1
 HIGH_BITS: Final = np.uint64(0x8080808080808080)
 
@@ -67,15 +69,12 @@ def read_rows(
     nullable = np.array([field.nullable for field in fields], dtype=np.bool_)
     many = np.array([field.many for field in fields], dtype=np.bool_)
     symbols = np.array([len(field.symbols) for field in fields], dtype=np.int64)
-    # A row for each record, so that reading one writes to one place in memory.
-    numbers = np.zeros((n, len(fields)), dtype=np.int64)
-    places = np.zeros((n, len(fields)), dtype=np.int64)
-    good = np.zeros(n, dtype=np.bool_)
-    _scan(data, begins, ends, kinds, nullable, many, symbols, numbers, places, good)
-    if not good.all():
-        numbers, places = numbers[good], places[good]
+    numbers = np.empty((len(fields), n), dtype=np.int64)
+    places = np.empty((len(fields), n), dtype=np.int64)
+    good = np.empty(n, dtype=np.bool_)
+    k = _scan(data, begins, ends, kinds, nullable, many, symbols, numbers, places, good)
     columns = [
-        _column(field, data, numbers[:, index].copy(), places[:, index].copy())
+        _column(field, data, numbers[index, :k], places[index, :k])
         for index, field in enumerate(fields)
     ]
     return columns, good
@@ -138,43 +137,80 @@ def _scan(
     numbers: Int64Array,
     places: Int64Array,
     good: BoolArray,
-) -> None:
-    """Read every row; places are -1 for a null, numbers count the items of an array."""
+) -> int:
+    """Read every row; return how many are good, in the first columns of numbers and places."""
+    # Rows are read next to each other and turned into columns by the block.
+    row_numbers = np.zeros((BLOCK_ROWS, len(kinds)), dtype=np.int64)
+    row_places = np.zeros((BLOCK_ROWS, len(kinds)), dtype=np.int64)
+    done, held = 0, 0
     for row in range(len(begins)):
-        at, end = begins[row], ends[row]
-        for field in range(len(kinds)):
-            if nullable[field]:
-                branch, at = read_varint(data, at, end)
-                if at != BROKEN and branch == 0:
-                    places[row, field] = -1
-                    continue
-                if branch != 1:
-                    at = BROKEN
-            if at == BROKEN:
-                break
-            if many[field]:
-                count, at = read_varint(data, at, end)
-                numbers[row, field], places[row, field] = count, at
-                if at == BROKEN or count < 0 or count > end - at:
-                    at = BROKEN
-                    break
-                for _ in range(count):
-                    _, _, at = _value(data, at, end, kinds[field], symbols[field])
-                    if at == BROKEN:
-                        break
-                if count > 0 and at != BROKEN:
-                    last, at = read_varint(data, at, end)
-                    if last != 0:
-                        at = BROKEN
-            else:
-                number, place, at = _value(data, at, end, kinds[field], symbols[field])
-                numbers[row, field], places[row, field] = number, place
-            if at == BROKEN:
-                break
-        good[row] = at == end
+        at = _row(
+            data, begins[row], ends[row], kinds, nullable, many, symbols,
+            row_numbers[held], row_places[held],
+        )  # fmt: skip
+        good[row] = at == ends[row]
+        held += 1 if good[row] else 0
+        if held == BLOCK_ROWS or row == len(begins) - 1:
+            for field in range(len(kinds)):
+                for index in range(held):
+                    numbers[field, done + index] = row_numbers[index, field]
+                    places[field, done + index] = row_places[index, field]
+            done += held
+            held = 0
+    return done
+
+
+@inlined
+def _row(
+    data: UInt8Array,
+    at: int,
+    end: int,
+    kinds: Int64Array,
+    nullable: BoolArray,
+    many: BoolArray,
+    symbols: Int64Array,
+    numbers: Int64Array,
+    places: Int64Array,
+) -> Number:
+    """Read a row and return the position behind it; a null's place is -1, an array has a count."""
+    for field in range(len(kinds)):
+        if nullable[field]:
+            branch, at = read_varint(data, at, end)
+            if at != BROKEN and branch == 0:
+                numbers[field], places[field] = 0, -1
+                continue
+            if branch != 1:
+                return BROKEN
+        if many[field]:
+            count, at = read_varint(data, at, end)
+            numbers[field], places[field] = count, at
+            at = _behind_items(data, at, end, count, kinds[field], symbols[field])
+        else:
+            numbers[field], places[field], at = _value(data, at, end, kinds[field], symbols[field])
+        if at == BROKEN:
+            return BROKEN
+    return at
 
 
 @kernel
+def _behind_items(
+    data: UInt8Array, at: int, end: int, count: int, kind: int, symbols: int
+) -> Number:
+    """Return the position behind the items of an array of one block, and the zero that ends it."""
+    if at == BROKEN or count < 0 or count > end - at:
+        return BROKEN
+    for _ in range(count):
+        _, _, at = _value(data, at, end, kind, symbols)
+        if at == BROKEN:
+            return BROKEN
+    if count > 0:
+        last, at = read_varint(data, at, end)
+        if last != 0:
+            return BROKEN
+    return at
+
+
+@inlined
 def _value(
     data: UInt8Array, at: int, end: int, kind: int, symbols: int
 ) -> tuple[Number, Number, Number]:
@@ -187,7 +223,7 @@ def _value(
     if behind == BROKEN:
         return 0, 0, BROKEN
     if kind == STRING:
-        if number < 0 or number > end - behind or not _is_utf8(data, behind, behind + number):
+        if number < 0 or number > end - behind or not _is_text(data, behind, behind + number):
             return 0, 0, BROKEN
         return number, behind, behind + number
     if kind == INT and (number > INT_MAX or number < -INT_MAX - 1):
@@ -197,14 +233,24 @@ def _value(
     return number, at, behind
 
 
+@inlined
+def _is_text(data: UInt8Array, at: int, end: int) -> bool:
+    """Return whether bytes are UTF-8, eight at a time where they are ASCII."""
+    begin = at
+    while at + 8 <= end and word_at(data, at) & HIGH_BITS == 0:
+        at += 8
+    rest = end - at
+    if rest < 8 and at + 8 <= len(data):
+        mask = (np.uint64(1) << np.uint64(8 * rest)) - np.uint64(1)
+        if word_at(data, at) & HIGH_BITS & mask == 0:
+            return True
+    return _is_utf8(data, begin, end)
+
+
 @kernel
 def _is_utf8(data: UInt8Array, at: int, end: int) -> bool:
     """Return whether bytes are UTF-8: no surrogates, nothing overlong, nothing beyond U+10FFFF."""
     while at < end:
-        while at + 8 <= end and word_at(data, at) & HIGH_BITS == 0:
-            at += 8
-        if at == end:
-            break
         byte = data[at]
         if byte < 0x80:
             at += 1

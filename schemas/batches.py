@@ -15,32 +15,34 @@ import pyarrow as pa
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from schemas.avro_write import Rows
 from schemas.catalogue import shipped
 from schemas.fields import fields_of
 from schemas.framing import frame
+from schemas.rows import Rows
 
 BATCH_BYTES_MAX: Final = 900_000
 """Bytes of records in one batch, before compression; brokers accept 1 MiB by default."""
+
+HEADER_BYTES: Final = _DefaultRecordBatchBuilderPy.HEADER_STRUCT.size
 
 SNAPPY: Final = 2
 """aiokafka's number of the codec. Repeated names shrink to a fifth for little time."""
 
 
 class ColumnBatch(BatchBuilder):  # type: ignore[misc]
-    """A closed batch of records for `AIOKafkaProducer.send_batch`."""
+    """A closed batch for `AIOKafkaProducer.send_batch`: room for a header, then records."""
 
     def __init__(
         self,
-        records: bytearray,
+        buffer: bytearray,
         *,
         count: int,
         first_timestamp_ms: int,
         last_timestamp_ms: int,
         transactional: bool,
     ) -> None:
-        builder = _DefaultRecordBatchBuilderPy(2, SNAPPY, transactional, -1, -1, 0, len(records))
-        builder._buffer += records
+        builder = _DefaultRecordBatchBuilderPy(2, SNAPPY, transactional, -1, -1, 0, len(buffer))
+        builder._buffer = buffer
         builder._num_records = count
         builder._last_offset = count - 1
         builder._first_timestamp = first_timestamp_ms
@@ -81,10 +83,12 @@ def column_batches(
     names = [field.name for field in fields]
     key_field, time_field = names.index(key), names.index(timestamp)
     rows = Rows.of(batch, fields, frame(schema.schema_id))
-    times = rows.numbers[:, time_field]
-    for first, end in rows.runs(key_field, bytes_max):
+    times = rows.column(time_field)
+    for buffer, first, end in rows.batches(
+        key=key_field, time=time_field, before=HEADER_BYTES, bytes_max=bytes_max
+    ):
         yield ColumnBatch(
-            rows.records(first, end, key_field, time_field),
+            buffer,
             count=end - first,
             first_timestamp_ms=int(times[first]),
             last_timestamp_ms=int(times[first:end].max()),

@@ -19,12 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.avro_read import ARROW, read_rows
-from schemas.avro_write import Rows
 from schemas.catalogue import AvroSchema, Catalogue, shipped
 from schemas.fields import Field, fields_of, resolve
 from schemas.framing import FRAME_BYTES, WireError, frame, writer_of
 from schemas.kernel import BoolArray, Int64Array, UInt8Array, kernel
 from schemas.raw import Raw
+from schemas.rows import Rows
 from schemas.singles import project, read
 
 _POSITION: Final = attrgetter("position")

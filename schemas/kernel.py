@@ -13,7 +13,9 @@ kernel is compiled once; compiled code does not check bounds, so each kernel che
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar, cast
+from zlib import crc32
 
 import numba
 import numpy as np
@@ -32,6 +34,7 @@ UInt64Array = npt.NDArray[np.uint64]
 Number: TypeAlias = Any
 """A number of a kernel: int64 or uint64 in compiled code, an int for Python."""
 
+STAMP: Final = f"_{crc32(Path(__file__).read_bytes()):08x}"
 VARINT_BYTES_MAX: Final = 10
 WIDE_BYTES: Final = 16
 intrinsic: Final[Callable[[Any], Any]] = _intrinsic
@@ -41,7 +44,14 @@ BROKEN: Final = -1
 
 def kernel(function: F) -> F:
     """Compile a function over arrays when it is first called."""
+    # numba keeps code by the file it was written in, but much of it was written here.
+    function.__qualname__ += STAMP
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def inlined(function: F) -> F:
+    """Make a function part of the kernels that call it: a call costs more than what it does."""
+    return cast(F, numba.njit(inline="always", error_model="numpy")(function))
 
 
 def bytes_of(data: bytes | bytearray | memoryview | UInt8Array) -> UInt8Array:
@@ -81,13 +91,21 @@ def _pointer(context: Any, builder: Any, array: Any, value: Any, at: Any, kind: 
     return builder.bitcast(builder.gep(data, [at]), kind.as_pointer())
 
 
-@kernel
+@inlined
 def read_varint(data: UInt8Array, at: int, end: int) -> tuple[Number, Number]:
     """Return a zigzag varint at a position and the position behind it.
 
     That position is BROKEN if the varint reaches the end, exceeds 64 bits or is longer than it
     needs to be.
     """
+    if at < end and data[at] < 0x80:
+        byte = np.uint64(data[at])
+        return np.int64(byte >> np.uint64(1)) ^ -np.int64(byte & np.uint64(1)), at + 1
+    return _long_varint(data, at, end)
+
+
+@kernel
+def _long_varint(data: UInt8Array, at: int, end: int) -> tuple[Number, Number]:
     value = np.uint64(0)
     for index in range(VARINT_BYTES_MAX):
         if at + index >= end:
@@ -103,7 +121,7 @@ def read_varint(data: UInt8Array, at: int, end: int) -> tuple[Number, Number]:
     return 0, BROKEN
 
 
-@kernel
+@inlined
 def varint_bytes(number: int) -> int:
     """Return how many bytes a number takes as a zigzag varint."""
     value = np.uint64((number << 1) ^ (number >> 63))
@@ -114,7 +132,7 @@ def varint_bytes(number: int) -> int:
     return size
 
 
-@kernel
+@inlined
 def write_varint(out: UInt8Array, at: int, number: int) -> int:
     """Write a zigzag varint and return the position behind it."""
     value = np.uint64((number << 1) ^ (number >> 63))
@@ -126,7 +144,7 @@ def write_varint(out: UInt8Array, at: int, number: int) -> int:
     return at + 1
 
 
-@kernel
+@inlined
 def copy_bytes(out: UInt8Array, at: int, data: UInt8Array, begin: int, size: int) -> int:
     """Copy bytes and return the position behind them; up to 15 bytes there may be overwritten."""
     done = 0

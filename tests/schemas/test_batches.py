@@ -10,12 +10,12 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.avro_write import Rows
 from schemas.batches import column_batches
 from schemas.catalogue import AvroSchema, shipped
 from schemas.columns import arrow_schema, encode
 from schemas.fields import fields_of
 from schemas.framing import FRAME_BYTES
+from schemas.rows import Rows
 from schemas.singles import encode_one
 
 HEAD = b"\x00\x00\x00\x00\x5a"
@@ -64,10 +64,8 @@ def by_columns(messages: list[Message], bytes_max: int) -> list[tuple[int, bytes
         }
     )
     rows = Rows.of(batch, fields_of(SAID), HEAD)
-    return [
-        (end - first, bytes(rows.records(first, end, key=0, timestamp=2)))
-        for first, end in rows.runs(0, bytes_max)
-    ]
+    pieces = rows.batches(key=0, time=2, before=3, bytes_max=bytes_max)
+    return [(end - first, bytes(buffer[3:])) for buffer, first, end in pieces]
 
 
 @given(MESSAGES)

@@ -4,7 +4,8 @@ What is done to every single record (finding it in a fetched batch, reading its 
 identity, writing its transfers) is a few nanoseconds of work, a hundred times that in Python, and a
 dozen passes with a temporary each in numpy or Arrow. So these loops, and only these, are written as
 plain functions over arrays and compiled when first called. The compiled code is kept beside the
-module, or in NUMBA_CACHE_DIR. They release the interpreter's lock while they run.
+module, or in NUMBA_CACHE_DIR; where neither can be written, each process compiles anew. They
+release the interpreter's lock while they run.
 
 A kernel fills arrays it is given and raises nothing. Bytes are read-only uint8 arrays, so that each
 kernel is compiled once; compiled code does not check bounds, so each kernel checks its own.
@@ -35,6 +36,7 @@ Number: TypeAlias = Any
 """A number of a kernel: int64 or uint64 in compiled code, an int for Python."""
 
 STAMP: Final = f"_{crc32(Path(__file__).read_bytes()):08x}"
+OPTIONS: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy"}
 VARINT_BYTES_MAX: Final = 10
 WIDE_BYTES: Final = 16
 intrinsic: Final[Callable[[Any], Any]] = _intrinsic
@@ -46,12 +48,18 @@ def kernel(function: F) -> F:
     """Compile a function over arrays when it is first called."""
     # numba keeps code by the file it was written in, but much of it was written here.
     function.__qualname__ += STAMP
-    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    try:
+        return cast(F, numba.njit(cache=True, **OPTIONS)(function))
+    except RuntimeError as error:
+        # There is no place where it may keep code: it is compiled again in every process.
+        if "cannot cache" not in str(error):
+            raise
+        return cast(F, numba.njit(**OPTIONS)(function))
 
 
 def inlined(function: F) -> F:
     """Make a function part of the kernels that call it: a call costs more than what it does."""
-    return cast(F, numba.njit(inline="always", error_model="numpy")(function))
+    return cast(F, numba.njit(inline="always", **OPTIONS)(function))
 
 
 def bytes_of(data: bytes | bytearray | memoryview | UInt8Array) -> UInt8Array:

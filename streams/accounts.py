@@ -152,9 +152,9 @@ class Accounts:
             self._seen_at,
         )  # fmt: skip
         if self._seen_end - self._seen_live > GARBAGE_SHARE_MAX * self._seen_end:
-            self._compact()
+            self.compact()
 
-    def _compact(self) -> None:
+    def compact(self) -> None:
         """Move the memory of all accounts together, without the places that were left."""
         room = self._seen_room[: self._count].astype(np.int64)
         at = np.cumsum(room) - room

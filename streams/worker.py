@@ -32,6 +32,7 @@ from streams.owned import Owned
 from streams.settings import WorkerSettings
 from streams.stop import EXIT_FAILED, stop_process_on_failure
 from streams.transport import SliceTransport
+from streams.warm import warm_up
 
 log = logging.getLogger("carbonflow.worker")
 
@@ -62,6 +63,9 @@ def run_worker(settings: WorkerSettings) -> int:
     )
     logging.getLogger("carbonflow").setLevel(settings.log_level)
     programmes = load_programmes([Path(name) for name in settings.programmes])
+    began = time.monotonic()
+    warm_up()
+    log.info("kernels ready after %.1f s", time.monotonic() - began)
     partitions = asyncio.run(_partitions(settings))
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)

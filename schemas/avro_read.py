@@ -8,6 +8,7 @@ is only said that it is none; `singles` says why.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -65,9 +66,7 @@ def read_rows(
         Columns of k rows, and the mask of those k among the n.
     """
     n = len(begins)
-    kinds = np.array([KINDS[field.kind] for field in fields], dtype=np.int64)
-    nullable = np.array([field.nullable for field in fields], dtype=np.bool_)
-    many = np.array([field.many for field in fields], dtype=np.bool_)
+    kinds, nullable, many = shapes_of(fields)
     symbols = np.array([len(field.symbols) for field in fields], dtype=np.int64)
     numbers = np.empty((len(fields), n), dtype=np.int64)
     places = np.empty((len(fields), n), dtype=np.int64)
@@ -78,6 +77,21 @@ def read_rows(
         for index, field in enumerate(fields)
     ]
     return columns, good
+
+
+def shapes_of(fields: Sequence[Field]) -> tuple[Int64Array, BoolArray, BoolArray]:
+    """Return of each field its kind, whether it may be null, and whether it is an array."""
+    return _shapes(tuple((field.kind, field.nullable, field.many) for field in fields))
+
+
+@lru_cache(maxsize=256)
+def _shapes(of: tuple[tuple[str, bool, bool], ...]) -> tuple[Int64Array, BoolArray, BoolArray]:
+    kinds, nullable, many = zip(*of, strict=True)
+    return (
+        np.array([KINDS[kind] for kind in kinds], dtype=np.int64),
+        np.array(nullable, dtype=np.bool_),
+        np.array(many, dtype=np.bool_),
+    )
 
 
 def _column(field: Field, data: UInt8Array, numbers: Int64Array, places: Int64Array) -> pa.Array:

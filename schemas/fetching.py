@@ -21,13 +21,13 @@ from schemas.records import RecordColumns
 
 
 def fetch_columns(
-    consumer: AIOKafkaConsumer, *, records_max: int, of: Callable[[str], bool] = bool
+    consumer: AIOKafkaConsumer, *, records_max: Callable[[], int], of: Callable[[str], bool] = bool
 ) -> None:
     """Let a started consumer hand over columns; doing it again changes nothing.
 
     Args:
         consumer: The consumer.
-        records_max: Records in each `Records` at most.
+        records_max: Asked for how many records each `Records` may hold.
         of: Says of which topics; of all where not given.
     """
     fetcher = consumer._fetcher
@@ -74,7 +74,7 @@ class _Listening:
         return [(place, self._fetched.pop(place, None)) for place in places]
 
 
-def _columns(records: Any, data: bytes, records_max: int) -> Any:
+def _columns(records: Any, data: bytes, records_max: Callable[[], int]) -> Any:
     """Return columns in place of a partition's records that nobody has begun to read."""
     if isinstance(records, RecordColumns):
         return records

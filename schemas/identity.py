@@ -66,7 +66,11 @@ def event_hashes(
     # All of an event's text, one part after another.
     columns = [_text(part) for part in (account, source, identity, revision.cast(pa.string()))]
     offsets = np.stack([offsets for offsets, _ in columns])
-    longest = len(kind.encode()) + len(columns) + int(np.diff(offsets).sum(axis=0).max(initial=0))
+    longest = (
+        len(kind.encode())
+        + len(columns)
+        + int((offsets[:, 1:] - offsets[:, :-1]).sum(axis=0).max(initial=0))
+    )
     bases = np.cumsum([0, *(len(data) for _, data in columns[:-1])])
     hashes = np.empty(len(account), dtype=np.uint64)
     _hash_joined(

@@ -98,7 +98,7 @@ class RecordColumns(Iterator[Records]):
         aborted: Producer id and first offset of aborted transactions, in order of offset.
         read_committed: Whether to leave them out.
         check_crcs: Whether to check checksums.
-        records_max: Records to yield at a time.
+        records_max: Asked for how many records to yield at a time.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class RecordColumns(Iterator[Records]):
         aborted: Sequence[tuple[int, int]],
         read_committed: bool,
         check_crcs: bool,
-        records_max: int,
+        records_max: Callable[[], int],
     ) -> None:
         self.next_fetch_offset = fetch_offset
         self._data = bytes_of(data)
@@ -124,9 +124,9 @@ class RecordColumns(Iterator[Records]):
         self._left: Records | None = None
 
     def __next__(self) -> Records:
-        pieces, count = [], 0
-        while count < self._records_max and (piece := self._piece()) is not None:
-            pieces.append(self._bounded(piece, self._records_max - count))
+        pieces, count, most = [], 0, self._records_max()
+        while count < most and (piece := self._piece()) is not None:
+            pieces.append(self._bounded(piece, most - count))
             count += len(pieces[-1])
         if not pieces:
             raise StopIteration

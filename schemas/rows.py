@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.avro_read import ARROW, KINDS
+from schemas.avro_read import ARROW, shapes_of
 from schemas.avro_write import NO_FIELD, NULL, ROW, UNCODED, write
 from schemas.fields import Field
 from schemas.kernel import (
@@ -104,9 +104,7 @@ class Rows:
             parts.add(field, column)
         return cls(
             bytes_of(head),
-            np.array([KINDS[field.kind] for field in fields], dtype=np.int64),
-            np.array([field.nullable for field in fields], dtype=np.bool_),
-            np.array([field.many for field in fields], dtype=np.bool_),
+            *shapes_of(fields),
             np.array(parts.columns, dtype=np.int64),
             np.array(parts.steps, dtype=np.int64),
             np.array(parts.words, dtype=np.int64),
@@ -262,7 +260,7 @@ class _Parts:
         if end > begin:
             self.texts.append(np.frombuffer(buffers[2], np.uint8, end - begin, begin))
             self._text_bytes += end - begin
-        sizes = np.diff(offsets).astype(np.int64)
+        sizes = (offsets[1:] - offsets[:-1]).astype(np.int64)
         if column.null_count:
             sizes[column.is_null().to_numpy(zero_copy_only=False)] = NULL
         return offsets[:-1] + np.int64(base), sizes
@@ -277,7 +275,7 @@ class _Parts:
             begins, sizes = _integers(items), np.zeros(len(items), dtype=np.int64)
         base = self.items.add(begins) - int(offsets[0])
         self.item_sizes.add(sizes)
-        return offsets[:-1] + np.int64(base), np.diff(offsets).astype(np.int64)
+        return offsets[:-1] + np.int64(base), (offsets[1:] - offsets[:-1]).astype(np.int64)
 
 
 def _columns(batch: pa.RecordBatch, fields: Sequence[Field]) -> list[Any]:

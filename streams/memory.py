@@ -34,7 +34,7 @@ class Memory:
 
     def counts(self) -> Int64Array:
         """Return how many events each account remembers, shape (k,)."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     def remembers(self, account: Int64Array, hashes: Int64Array) -> BoolArray:
         """Return whether its account remembers each event, shape (n,).

@@ -18,6 +18,7 @@ from schemas.catalogue import ACTIVITY_TOPICS
 from streams.book import Book
 from streams.breaker import Breaker
 from streams.garbage import Garbage
+from streams.limit import SliceLimit
 from streams.metrics import WorkerMetrics
 from streams.settings import WorkerSettings
 from streams.slice import Slice
@@ -33,6 +34,7 @@ class Owned:
     Args:
         settings: The worker's settings.
         metrics: Where it counts.
+        limit: Learns how long slices take.
         rules: Answers with the rules in force.
         assignment: Answers with the partitions assigned to this worker.
         highwater: Answers with the end of a partition as far as the last fetch knew.
@@ -42,6 +44,7 @@ class Owned:
         self,
         settings: WorkerSettings,
         metrics: WorkerMetrics,
+        limit: SliceLimit,
         *,
         rules: Callable[[], Rules],
         assignment: Callable[[], Collection[TP]],
@@ -52,6 +55,7 @@ class Owned:
         self._assignment = assignment
         self._highwater = highwater
         self._metrics = metrics
+        self._limit = limit
         self._books: dict[int, Book] = {}
         self._underway: dict[int, asyncio.Task[None]] = {}
         self._revocations = 0
@@ -108,6 +112,7 @@ class Owned:
         worked = await book.work(part, rules)
         self._garbage.after_slice()
         if worked is not None:
+            self._limit.worked(len(worked.part), sum(worked.seconds.values()))
             self._metrics.factors.set(len(rules.factors.factors))
             self._metrics.worked(worked, accounts=len(book.accounts))
 

@@ -21,9 +21,10 @@ class WorkerSettings(BrokerSettings):
         metrics_port: Port of the Prometheus endpoint; 0 switches it off.
         metrics_host: Address it listens on.
         slice_records_max: Records of one slice.
+        slice_ms_max: How long a slice should take; those that take longer get fewer records.
         slice_bytes_max: Bytes fetched from one partition at a time.
         buffer_slices_max: Slices that wait for the worker before partitions are paused.
-        fetch_wait_ms_max: How long a fetch waits; a partition paused meanwhile waits it out.
+        fetch_wait_ms_max: How long a broker may hold a fetch that finds nothing.
         dedupe_days: How long the identity of an event is remembered.
         session_timeout_s: After it the group gives the partitions of a silent worker away.
         transaction_timeout_ms: After it the broker aborts an abandoned transaction.
@@ -39,6 +40,7 @@ class WorkerSettings(BrokerSettings):
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
     slice_records_max: int = 16_384
+    slice_ms_max: int = 100
     slice_bytes_max: int = 4 << 20
     buffer_slices_max: int = 8
     fetch_wait_ms_max: int = 50

@@ -10,7 +10,9 @@ transactions, and a late, lower commit of Faust would rewind them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from faust import App
@@ -35,6 +37,10 @@ class SliceThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # Faust reads uncommitted records unless its own transactions are on; they are not used.
         consumer._isolation_level = "read_committed"
+        # A partition whose records have just been taken is asked for only after the fetch of all
+        # others has been answered.
+        transport = cast(SliceTransport, self.transport)
+        consumer._fetch_max_wait_ms = int(transport.fetch_wait_s * 1000)
         return consumer
 
     async def on_start(self) -> None:
@@ -44,9 +50,19 @@ class SliceThread(driver.AIOKafkaConsumerThread):
         pace(self._consumer)
         fetch_columns(
             self._consumer,
-            records_max=transport.slice_records_max,
+            records_max=transport.slice_limit,
             of=transport.activity_topics.__contains__,
         )
+
+    def wake(self) -> None:
+        """Let a fetch that waits look again at which partitions it may take from."""
+        if self._consumer is not None:
+            self.thread_loop.call_soon_threadsafe(_wake, self._consumer._fetcher)
+
+
+def _wake(fetcher: Any) -> None:
+    for waiter in list(fetcher._fetch_waiters):
+        fetcher._notify(waiter)
 
 
 class SliceConsumer(driver.Consumer):
@@ -55,6 +71,7 @@ class SliceConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._ends: dict[TP, tuple[int, int]] = {}
+        self._room = asyncio.Event()
 
     def _new_consumer_thread(self) -> SliceThread:
         return SliceThread(self, loop=self.loop, beacon=self.beacon)
@@ -63,13 +80,14 @@ class SliceConsumer(driver.Consumer):
         self,
         timeout: float,  # noqa: ASYNC109
     ) -> AsyncIterator[tuple[TP, Any]]:
-        """Fetch once and yield a message for each slice.
-
-        A partition paused by back-pressure waits out the fetch under way after it is resumed, so a
-        fetch waits a fraction of Faust's second.
-        """
+        """Fetch once and yield a message for each slice."""
         transport = cast(SliceTransport, self.transport)
         wait_s = min(timeout, transport.fetch_wait_s)
+        if not self._get_active_partitions():
+            # Faust would sleep for a second; here the first partition with room ends the wait.
+            self._room.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._room.wait(), wait_s)
         records, active = await self._wait_next_records(wait_s)
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
@@ -90,6 +108,12 @@ class SliceConsumer(driver.Consumer):
             part = Slice.of(name, tp.partition, fetched, self._begin(tp, generation))
             self._ends[tp] = generation, part.next_offset
             yield tp, self._message(tp, part)
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Take a partition in again that has room, at once: also a fetch that waits already."""
+        super().on_buffer_drop(tp)
+        self._room.set()
+        cast(SliceThread, self._thread).wake()
 
     def _begin(self, tp: TP, generation: int) -> int | None:
         """Return where the slice before ended, if it came in the same generation of the group."""
@@ -133,7 +157,7 @@ class SliceTransport(driver.Transport):
     Attributes:
         activity_topics: Full names of the topics fetched as slices, to their names without prefix.
         fetch_wait_s: How long a fetch waits for records [s].
-        slice_records_max: Records of one slice.
+        slice_limit: Asked for the records of one slice.
     """
 
     Consumer = SliceConsumer
@@ -145,9 +169,9 @@ class SliceTransport(driver.Transport):
         *,
         activity_topics: Mapping[str, str],
         fetch_wait_s: float,
-        slice_records_max: int,
+        slice_limit: Callable[[], int],
     ) -> None:
         super().__init__([url], app)
         self.activity_topics = activity_topics
         self.fetch_wait_s = fetch_wait_s
-        self.slice_records_max = slice_records_max
+        self.slice_limit = slice_limit

@@ -82,7 +82,7 @@ def _fetched(values: list[bytes]) -> Slice:
         aborted=(),
         read_committed=True,
         check_crcs=True,
-        records_max=len(values),
+        records_max=lambda: len(values),
     )
     part = Slice.of("charging-sessions", 0, next(columns))
     assert np.array_equal(part.offsets, np.arange(len(values))), "what was sent is what was fetched"

@@ -27,6 +27,7 @@ from carbon.programmes import Programme
 from producers.programmes.load import load_programmes
 from schemas.catalogue import ACTIVITY_TOPICS
 from streams.factors import LiveRules
+from streams.limit import SliceLimit
 from streams.metrics import WorkerMetrics
 from streams.owned import Owned
 from streams.settings import WorkerSettings
@@ -109,23 +110,29 @@ def build_app(
         datadir=str(settings.data_dir),
         web_enabled=False,
     )
+    limit = SliceLimit(records_max=settings.slice_records_max, ms_max=settings.slice_ms_max)
     app.transport = SliceTransport(
         url,
         app,
         activity_topics={settings.topic(name): name for name in ACTIVITY_TOPICS},
         fetch_wait_s=settings.fetch_wait_ms_max / 1000,
-        slice_records_max=settings.slice_records_max,
+        slice_limit=limit,
     )
-    _add_agent(app, settings, LiveRules(settings, programmes, partitions), metrics)
+    _add_agent(app, settings, LiveRules(settings, programmes, partitions), metrics, limit)
     return app
 
 
 def _add_agent(
-    app: faust.App, settings: WorkerSettings, rules: LiveRules, metrics: WorkerMetrics
+    app: faust.App,
+    settings: WorkerSettings,
+    rules: LiveRules,
+    metrics: WorkerMetrics,
+    limit: SliceLimit,
 ) -> None:
     owned = Owned(
         settings,
         metrics,
+        limit,
         rules=lambda: rules.current,
         # The application makes its consumer when it starts.
         assignment=lambda: app.consumer.assignment(),  # noqa: PLW0108

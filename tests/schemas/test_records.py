@@ -114,7 +114,7 @@ def columns(log: Log, offset: int, level: int, records_max: int) -> RecordColumn
         aborted=log.aborted,
         read_committed=level == READ_COMMITTED,
         check_crcs=True,
-        records_max=records_max,
+        records_max=lambda: records_max,
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import pyarrow as pa
+from aiokafka.codec import snappy_encode
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
@@ -29,6 +30,20 @@ SNAPPY: Final = 2
 """aiokafka's number of the codec. Repeated names shrink to a fifth for little time."""
 
 
+class _Builder(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
+    """aiokafka's builder, compressing what it holds without copying it twice before."""
+
+    _buffer: bytearray
+
+    def _maybe_compress(self) -> bool:
+        with memoryview(self._buffer) as whole:
+            packed = snappy_encode(whole[HEADER_BYTES:])
+        if len(packed) >= len(self._buffer) - HEADER_BYTES:
+            return False
+        self._buffer = bytearray(HEADER_BYTES) + packed
+        return True
+
+
 class ColumnBatch(BatchBuilder):  # type: ignore[misc]
     """A closed batch for `AIOKafkaProducer.send_batch`: room for a header, then records."""
 
@@ -41,7 +56,7 @@ class ColumnBatch(BatchBuilder):  # type: ignore[misc]
         last_timestamp_ms: int,
         transactional: bool,
     ) -> None:
-        builder = _DefaultRecordBatchBuilderPy(2, SNAPPY, transactional, -1, -1, 0, len(buffer))
+        builder = _Builder(2, SNAPPY, transactional, -1, -1, 0, len(buffer))
         builder._buffer = buffer
         builder._num_records = count
         builder._last_offset = count - 1

@@ -6,6 +6,7 @@ number. The account belongs to it, because only its own account can remember an 
 share its partition must not matter.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -83,6 +84,38 @@ def event_hashes(
     return hashes.view(np.int64)
 
 
+def joined(
+    first: str, columns: Sequence[pa.Array], last: str, *, separator: str = ":"
+) -> pa.StringArray:
+    """Return texts made of a first and a last word and columns between them, shape (n,).
+
+    Args:
+        first: Begins each text.
+        columns: Strings without nulls, shape (n,) each.
+        last: Ends each text.
+        separator: One byte that stands between the parts.
+    """
+    parts = [_text(column) for column in columns]
+    offsets = np.stack([offsets for offsets, _ in parts])
+    bases = np.cumsum([0, *(len(data) for _, data in parts[:-1])])
+    before, behind = f"{first}".encode(), f"{separator}{last}".encode()
+    n = offsets.shape[1] - 1
+    sizes = (offsets[:, 1:] - offsets[:, :-1]).sum(axis=0)
+    ends = np.zeros(n + 1, dtype=np.int32)
+    np.cumsum(sizes + len(before) + len(columns) + len(behind), out=ends[1:])
+    text = np.empty(int(ends[-1]), dtype=np.uint8)
+    _join(
+        bytes_of(before),
+        bytes_of(np.concatenate([data for _, data in parts])),
+        offsets + bases[:, None],
+        bytes_of(behind),
+        ord(separator),
+        ends,
+        text,
+    )
+    return pa.StringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(text))
+
+
 def text_hashes(texts: pa.StringArray) -> Int64Array:
     """Return the XXH64 of each string of a column without nulls, shape (n,)."""
     offsets, data = _text(texts)
@@ -106,6 +139,25 @@ def _text(column: Any) -> tuple[Int64Array, UInt8Array]:
 def _hash_each(data: UInt8Array, offsets: Int64Array, hashes: UInt64Array) -> None:
     for row in range(len(hashes)):
         hashes[row] = xxh64(data, offsets[row], offsets[row + 1])
+
+
+@kernel
+def _join(
+    before: UInt8Array,
+    data: UInt8Array,
+    offsets: Int64Array,
+    behind: UInt8Array,
+    separator: int,
+    ends: Int32Array,
+    text: UInt8Array,
+) -> None:
+    for row in range(len(ends) - 1):
+        at = copy_bytes(text, np.int64(ends[row]), before, 0, len(before))
+        for part in range(offsets.shape[0]):
+            text[at] = separator
+            begin, end = offsets[part, row], offsets[part, row + 1]
+            at = copy_bytes(text, at + 1, data, begin, end - begin)
+        copy_bytes(text, at, behind, 0, len(behind))
 
 
 @kernel

@@ -153,7 +153,7 @@ def write_varint(out: UInt8Array, at: int, number: int) -> int:
 
 
 @inlined
-def copy_bytes(out: UInt8Array, at: int, data: UInt8Array, begin: int, size: int) -> int:
+def copy_bytes(out: UInt8Array, at: Number, data: UInt8Array, begin: int, size: int) -> Number:
     """Copy bytes and return the position behind them; up to 15 bytes there may be overwritten."""
     done = 0
     room = min(len(out) - at, len(data) - begin) - WIDE_BYTES

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from carbon.exact import BoolArray, Int64Array
 from carbon.factors import HOW_NAMES, FactorTable
 from carbon.programmes import Programme
 from carbon.rate import CHARGING_REDUCTION, FREIGHT_REDUCTION, METHODS, Rated, Words
+from schemas.identity import joined
 from streams.activities import Activities
 from streams.slice import Slice
 
@@ -107,16 +107,9 @@ def _identity(
     source, activity_id = _coded(rows, activities.source), _coded(rows, activities.activity_id)
     revision = activities.revision
     # One of both for every activity, booked or not: cheaper than to take their parts apart first.
+    parts = [activities.source, activities.activity_id, revision.cast(pa.string())]
     ids = [
-        pc.binary_join_element_wise(
-            activities.kind,
-            activities.source,
-            activities.activity_id,
-            revision.cast(pa.string()),
-            quantity,
-            FIRST_LEG,
-            ":",
-        )
+        joined(activities.kind, parts, f"{quantity}:{FIRST_LEG}")
         for quantity in (EMISSION, REDUCTION)
     ]
     return {

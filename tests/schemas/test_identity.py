@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.identity import event_hash, event_hashes
+from schemas.identity import event_hash, event_hashes, joined
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 
@@ -35,6 +35,16 @@ def test_a_column_of_hashes_is_the_hash_of_each(events: list[tuple[str, str, str
         pa.array(revision, pa.int32()),
     )
     assert hashes.tolist() == [event_hash("freight", *event) for event in events]
+
+
+@given(st.lists(st.tuples(words, words)), words, words)
+def test_texts_are_joined_as_python_joins_them(
+    rows: list[tuple[str, str]], first: str, last: str
+) -> None:
+    columns = [pa.array([row[at] for row in rows], pa.string()) for at in range(2)]
+    made = joined(first, columns, last)
+    made.validate(full=True)
+    assert made.to_pylist() == [":".join((first, *row, last)) for row in rows]
 
 
 def test_a_null_is_no_identity() -> None:

@@ -4,9 +4,11 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := $(VENV)/peers
+STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench clean
+.PHONY: help install demo test check bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -17,6 +19,7 @@ $(STAMP): pyproject.toml requirements-dev.lock
 	@echo "Installing into $(VENV); the heavy wheels come once ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m streams.warm  # Compiles the kernels, which else the first worker would do.
 	@touch $@
 
 install: $(STAMP) ## Create .venv with everything, from the lock file.
@@ -33,8 +36,21 @@ check: $(STAMP) ## Lint, types and the import rule.
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(STAMP) ## Compare our worker with plain Faust: same broker, same records.
+bench: $(STAMP) ## Compare our worker with its peers: same broker, same records.
 	@$(BIN)/python -m benchmarks.run
+
+bench-full: $(STAMP) ## The same on a real Apache Kafka, too, and with Kafka Streams.
+	@$(BIN)/python -m benchmarks.run --full
+
+# The benchmark asks for these two when it needs them. The peers' packages are no part of ours.
+$(PEERS)/.installed: requirements-bench.lock
+	@test -x $(PEERS)/bin/pip || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@touch $@
+
+$(STREAMS)/target/kafka-streams-peer.jar: $(STREAMS)/pom.xml $(wildcard $(STREAMS)/src/main/*/* $(STREAMS)/src/main/java/carbonflow/bench/*) schemas/avro/charging_session.v1.avsc
+	@command -v mvn >/dev/null || { echo "Kafka Streams needs Maven and Java 17."; exit 1; }
+	@mvn -q -B -Dstyle.color=never -f $(STREAMS)/pom.xml package
 
 clean: ## Remove what was built; data directories stay.
 	@rm -rf $(VENV) build *.egg-info

@@ -1,49 +1,23 @@
-"""Who runs the job, and how long each takes for it, measured from outside in the same way.
+"""Who runs the job: our worker and its peers, each a process with a counter of the events worked.
 
-Every contestant is a process of its own with a Prometheus counter of the events it has worked. The
-clock starts when that counter first moves and ends when it reaches the events of the load; what the
-first look already found is not counted. Starting, joining the group and restoring stay outside.
+A peer is given settings of its own names (BENCH_*), the text of our schemas and nothing else of
+ours; `needs` names what `make` must have built before it can start.
 """
 
-import signal
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 from typing import Final
 
-from embedded.broker import free_port
-from embedded.children import end, log_tail, spawn
+from benchmarks.ground import Ground
 
-LOOK_EVERY_S: Final = 0.02
-FIRST_EVENT_S_MAX: Final = 90.0
-EVENTS_PER_S_MIN: Final = 500
-STOP_S_MAX: Final = 20.0
+ROOT: Final = Path(__file__).resolve().parents[1]
+PEERS_PYTHON: Final = ROOT / ".venv" / "peers" / "bin" / "python"
+PEERS_READY: Final = ".venv/peers/.installed"
+STREAMS_READY: Final = "benchmarks/peers/kafka_streams/target/kafka-streams-peer.jar"
 
-
-class BenchmarkError(Exception):
-    """A contestant ended or did not get through the load; the message has its last words."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """What one run stands on: the broker, the topic to work, and a folder of its own."""
-
-    bootstrap: str
-    prefix: str
-    partitions: int
-    folder: Path
-    environ: Mapping[str, str]
-
-    @property
-    def topic(self) -> str:
-        """The topic with the load."""
-        return f"{self.prefix}charging-sessions"
+WINDOW_S_MAX: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +27,24 @@ class Contestant:
     Attributes:
         name: Its key in the results.
         counter: The Prometheus counter of events worked; its series are summed.
-        command: The program.
+        command: The program, by its path or as the PATH finds it, and its arguments.
         environ: Its settings on some ground, given the port for its metrics.
+        begins: The metric whose first series starts the clock; the counter's first move where None.
+        needs: What `make` makes of it first, below the root of the repository.
+        window_s_max: How long it is measured; until the load is done where None.
+        warm_share: Share of its load that it works before the clock starts.
+        endless: It works its load again and again, and only its window ends that.
     """
 
     name: str
-    counter: str
+    counter: str = "peer_events_total"
     command: tuple[str, ...]
     environ: Callable[[Ground, int], dict[str, str]]
+    begins: str | None = None
+    needs: str | None = None
+    window_s_max: float | None = WINDOW_S_MAX
+    warm_share: float = 0.0
+    endless: bool = False
 
 
 def _ours(ground: Ground, port: int) -> dict[str, str]:
@@ -75,8 +59,10 @@ def _ours(ground: Ground, port: int) -> dict[str, str]:
 
 def _peer(ground: Ground, port: int) -> dict[str, str]:
     return {
+        "PYTHONPATH": str(ROOT),
         "BENCH_BOOTSTRAP": ground.bootstrap,
         "BENCH_TOPIC": ground.topic,
+        "BENCH_OUTPUT": ground.output,
         "BENCH_APP": f"{ground.prefix}peer",
         "BENCH_PORT": str(port),
         "BENCH_PARTITIONS": str(ground.partitions),
@@ -84,81 +70,58 @@ def _peer(ground: Ground, port: int) -> dict[str, str]:
     }
 
 
+# Ours counts a slice when it is committed, and steps others meanwhile: where its counter first
+# moves, a fifth of the load may be done. It tells its lag from when its first book is open.
 OURS: Final = Contestant(
     name="carbonflow",
     counter="carbonflow_events_total",
+    begins="carbonflow_lag_offsets",
     command=(sys.executable, "-m", "cli.main", "worker"),
     environ=_ours,
+    window_s_max=None,
 )
 PLAIN_FAUST: Final = Contestant(
     name="plain_faust",
-    counter="peer_events_total",
     command=(sys.executable, "-m", "benchmarks.peers.plain_faust"),
     environ=_peer,
 )
+QUIX_STREAMS: Final = Contestant(
+    name="quix_streams",
+    command=(str(PEERS_PYTHON), "-m", "benchmarks.peers.quix_streams"),
+    environ=_peer,
+    needs=PEERS_READY,
+)
+BYTEWAX: Final = Contestant(
+    name="bytewax",
+    command=(str(PEERS_PYTHON), "-m", "benchmarks.peers.bytewax_flow"),
+    environ=_peer,
+    needs=PEERS_READY,
+)
+AIOKAFKA_RAW: Final = Contestant(
+    name="aiokafka_raw",
+    command=(sys.executable, "-m", "benchmarks.peers.aiokafka_raw"),
+    environ=_peer,
+    window_s_max=4.0,
+    endless=True,
+)
+# The JVM compiles what it finds hot; a third of the load is its to warm up with.
+KAFKA_STREAMS: Final = Contestant(
+    name="kafka_streams",
+    command=(
+        "java",
+        "-Xms1g",
+        "-Xmx1g",
+        "-XX:+UseParallelGC",
+        "-Dorg.apache.avro.SERIALIZABLE_PACKAGES=carbonflow,carbonflow.bench",
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        "-cp",
+        f"{ROOT / STREAMS_READY}:{(ROOT / STREAMS_READY).parent / 'lib'}/*",
+        "carbonflow.bench.Peer",
+    ),
+    environ=_peer,
+    needs=STREAMS_READY,
+    warm_share=1 / 3,
+)
 
-
-def events_per_s(contestant: Contestant, ground: Ground, events: int) -> float:
-    """Run a contestant over a load and return the events it worked in a second.
-
-    Raises:
-        BenchmarkError: It ended by itself, or was too slow.
-    """
-    port = free_port()
-    log = ground.folder / f"{ground.prefix}{contestant.name}.log"
-    child = spawn(
-        contestant.command,
-        log_path=log,
-        death_signal=signal.SIGKILL,
-        environ={**ground.environ, **contestant.environ(ground, port)},
-    )
-    try:
-        return _measured(contestant, child, log, port, events)
-    finally:
-        end(child, term_s=STOP_S_MAX)
-
-
-def _measured(
-    contestant: Contestant, child: subprocess.Popen[bytes], log: Path, port: int, events: int
-) -> float:
-    started = time.monotonic()
-    first: tuple[float, int] | None = None
-    while True:
-        count, now = worked(port, contestant.counter), time.monotonic()
-        if first is None and count > 0:
-            first = now, count
-        if first is not None and count >= events:
-            return rate(first, (now, count))
-        limit = (
-            FIRST_EVENT_S_MAX if first is None else FIRST_EVENT_S_MAX + events / EVENTS_PER_S_MIN
-        )
-        if child.poll() is not None or now - started > limit:
-            how = "takes too long" if child.poll() is None else f"ended with {child.returncode}"
-            raise BenchmarkError(
-                f"{contestant.name} {how} after {count} of {events} events:\n{log_tail(log)}"
-            )
-        Event().wait(LOOK_EVERY_S)
-
-
-def rate(first: tuple[float, int], last: tuple[float, int]) -> float:
-    """Return events per second between two looks at (time [s], events).
-
-    >>> rate((10.0, 1_000), (12.0, 31_000))
-    15000.0
-
-    Raises:
-        BenchmarkError: All was done at the first look, so nothing was measured.
-    """
-    if last[1] <= first[1]:
-        raise BenchmarkError("the load was done at the first look; use more events")
-    return (last[1] - first[1]) / (last[0] - first[0])
-
-
-def worked(port: int, counter: str) -> int:
-    """Return a counter of a process's metrics, 0 while it does not serve any."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return 0
-    return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(counter)))
+ON_ANY_BROKER: Final = (OURS, PLAIN_FAUST, QUIX_STREAMS, BYTEWAX, AIOKAFKA_RAW)
+ON_KAFKA: Final = (OURS, KAFKA_STREAMS, PLAIN_FAUST, QUIX_STREAMS, BYTEWAX, AIOKAFKA_RAW)

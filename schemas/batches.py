@@ -31,21 +31,35 @@ SNAPPY: Final = 2
 
 
 class _Builder(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
-    """aiokafka's builder, compressing what it holds without copying it twice before."""
+    """aiokafka's builder, which is told when to compress, and copies nothing before."""
 
     _buffer: bytearray
+    _packed = False
 
-    def _maybe_compress(self) -> bool:
+    def pack(self) -> None:
+        """Compress the records, if that makes them smaller."""
         with memoryview(self._buffer) as whole:
             packed = snappy_encode(whole[HEADER_BYTES:])
-        if len(packed) >= len(self._buffer) - HEADER_BYTES:
-            return False
-        self._buffer = bytearray(HEADER_BYTES) + packed
-        return True
+        if len(packed) < len(self._buffer) - HEADER_BYTES:
+            self._buffer = bytearray(HEADER_BYTES) + packed
+            self._packed = True
+
+    def _maybe_compress(self) -> bool:
+        return self._packed
 
 
 class ColumnBatch(BatchBuilder):  # type: ignore[misc]
-    """A closed batch for `AIOKafkaProducer.send_batch`: room for a header, then records."""
+    """A closed batch for `AIOKafkaProducer.send_batch`, compressed at once.
+
+    aiokafka would compress it on the event loop, when it is sent.
+
+    Args:
+        buffer: Room for a header, then records.
+        count: How many records.
+        first_timestamp_ms: Of the first record.
+        last_timestamp_ms: The latest of all.
+        transactional: Whether the producer is.
+    """
 
     def __init__(
         self,
@@ -66,6 +80,7 @@ class ColumnBatch(BatchBuilder):  # type: ignore[misc]
         self._relative_offset = count
         self._buffer = None
         self._closed = True
+        builder.pack()
 
     def _set_producer_state(self, producer_id: int, producer_epoch: int, sequence: int) -> None:
         self._builder.set_producer_state(producer_id, producer_epoch, sequence)

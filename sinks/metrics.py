@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 FRESHNESS_BOUNDS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+_BOUNDS_MS: Final = (*(int(bound * 1000) for bound in FRESHNESS_BOUNDS_S), np.iinfo(np.int64).max)
 
 
 class Freshness(Collector):
@@ -25,28 +27,29 @@ class Freshness(Collector):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: dict[str, np.ndarray] = {}
+        self._totals: dict[str, npt.NDArray[np.int64]] = {}
         self._sums: dict[str, float] = {}
 
-    def observe(self, table: str, seconds: np.ndarray) -> None:
+    def observe(self, table: str, ages_ms: npt.NDArray[np.int64]) -> None:
         """Count one value for each row of `table`; clocks that run ahead of ours count as 0 s."""
-        ages = np.maximum(seconds, 0.0)
-        slots = np.searchsorted(np.array(FRESHNESS_BOUNDS_S), ages, side="left")
-        counts = np.bincount(slots, minlength=len(FRESHNESS_BOUNDS_S) + 1)
+        ages_ms = np.maximum(ages_ms, 0)
+        # A dozen comparisons of whole columns take half the time of looking up each value.
+        totals = np.array([np.count_nonzero(ages_ms <= bound) for bound in _BOUNDS_MS])
         with self._lock:
-            self._counts[table] = self._counts.get(table, 0) + counts
-            self._sums[table] = self._sums.get(table, 0.0) + float(ages.sum())
+            self._totals[table] = self._totals.get(table, 0) + totals
+            self._sums[table] = self._sums.get(table, 0.0) + float(ages_ms.sum()) / 1000
 
     def collect(self) -> Iterable[Metric]:
         """Return the histogram as Prometheus wants it, with running totals."""
         family = HistogramMetricFamily(self.name, self.help, labels=["table"])
         bounds = [str(bound) for bound in FRESHNESS_BOUNDS_S] + ["+Inf"]
         with self._lock:
-            for table, counts in self._counts.items():
-                totals = zip(bounds, np.cumsum(counts).tolist(), strict=True)
-                family.add_metric(
-                    [table], [(bound, float(total)) for bound, total in totals], self._sums[table]
-                )
+            for table, totals in self._totals.items():
+                buckets = [
+                    (bound, float(total))
+                    for bound, total in zip(bounds, totals.tolist(), strict=True)
+                ]
+                family.add_metric([table], buckets, self._sums[table])
         yield family
 
 
@@ -65,7 +68,7 @@ class SinkMetrics:
         )
         self.insert_seconds = Histogram(
             "carbonflow_sink_insert_seconds",
-            "Decoding and inserting the records of one topic [s].",
+            "Inserting the rows of one topic [s].",
             ["table"],
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
             registry=registry,

@@ -1,8 +1,14 @@
 """The sink: its own Kafka consumer, which moves all six topics into the store.
 
-    collect   up to `sink_rows_max` records or for `sink_wait_ms_max`; committed transactions only
-    write     topic by topic, in the order of `writer.ROUTES`, on a thread of its own
+    collect   records of committed transactions, as columns, and make rows of them
+    write     topic by topic, in the order of `writer.ROUTES`
     commit    the offsets, only now
+
+While one lot is written the next is collected. In quiet times records are written as soon as they
+are here, but no sooner than `sink_wait_ms_max` after the last lot, so that the store need not merge
+crumbs. When the sink is behind, a lot is what has gathered while the last one was written, up to
+`sink_rows_max` and `sink_bytes_max`; then it asks the consumer for no more, and the consumer in
+turn the broker.
 
 Whatever fails stops the process with its offsets where they were; a supervisor restarts it, and the
 rows that come again replace themselves. Only records that cannot be decoded, of topics others
@@ -21,19 +27,32 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
-import numpy as np
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError
 
+from schemas.fetching import fetch_columns
 from schemas.pacing import pace
 from schemas.settings import BrokerSettings
 from sinks.connect import Client, database_name
+from sinks.held import Held
 from sinks.metrics import SinkMetrics
-from sinks.writer import ROUTES, Writer, Written
+from sinks.writer import ROUTES, ROWS_AT_A_TIME, Rows, Writer
 
-_FETCH_BYTES_MAX = 8 * 1024 * 1024
-_TOPICS_POLL_S = 0.1
+FETCH_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Of all partitions; waits in the consumer while the sink is busy."""
+PARTITION_BYTES_MAX: Final = 4 * 1024 * 1024
+FETCH_WAIT_MS_MAX: Final = 50
+"""A partition is not asked while others are waited for, so nobody may wait long."""
+PIECES_MAX: Final = 2
+"""Pieces of ROWS_AT_A_TIME taken at once; others on the event loop wait while they are parsed."""
+IDLE_MS: Final = 100
+"""How long a turn without records takes."""
+LOOK_MS: Final = 10
+"""How often a sink that waits for records looks whether the store is done."""
+_TOPICS_POLL_S: Final = 0.1
 
 log = logging.getLogger("carbonflow.sink")
 
@@ -50,8 +69,9 @@ class SinkSettings(BrokerSettings):
         database: Database of the tables.
         sink_group: Consumer group, without the prefix.
         sink_instance_id: Name of this member of the group, kept over restarts; empty for none.
-        sink_rows_max: Records collected before they are inserted.
-        sink_wait_ms_max: How long the first collected record waits for more.
+        sink_rows_max: Records that are collected while the last ones are written.
+        sink_bytes_max: Bytes of keys and values that are.
+        sink_wait_ms_max: How long after the beginning of the last insert records wait for more.
         sink_topics_wait_ms_max: How long to wait at the start for the topics to exist.
         sink_session_ms: After how long without a sign of life the group gives a member up.
     """
@@ -60,14 +80,17 @@ class SinkSettings(BrokerSettings):
     sink_group: str = "carbonflow-sink"
     sink_instance_id: str = ""
     sink_rows_max: int = 100_000
-    sink_wait_ms_max: int = 500
+    sink_bytes_max: int = 64 * 1024 * 1024
+    sink_wait_ms_max: int = 100
     sink_topics_wait_ms_max: int = 60_000
     sink_session_ms: int = 10_000
 
     def __post_init__(self) -> None:
-        """Refuse what is no name of a database, too."""
+        """Refuse what is no name of a database, and limits that nothing fits into, too."""
         BrokerSettings.__post_init__(self)
         database_name(self.database)
+        if min(self.sink_rows_max, self.sink_bytes_max) < 1:
+            raise ValueError("a sink must be allowed to hold a row and a byte at least")
 
     @property
     def group_id(self) -> str:
@@ -90,8 +113,6 @@ async def run_sink(
         SinkError: The topics did not appear in time.
         Exception: Whatever failed, with the offsets unmoved.
     """
-    # Records fetched while the last ones are inserted wait in the consumer; it does no I/O of its
-    # own on this thread.
     consumer = AIOKafkaConsumer(
         **settings.client_options(),
         group_id=settings.group_id,
@@ -99,7 +120,9 @@ async def run_sink(
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
-        max_partition_fetch_bytes=_FETCH_BYTES_MAX,
+        fetch_max_bytes=FETCH_BYTES_MAX,
+        max_partition_fetch_bytes=PARTITION_BYTES_MAX,
+        fetch_max_wait_ms=FETCH_WAIT_MS_MAX,
         session_timeout_ms=settings.sink_session_ms,
         # A rebalance waits for the insert under way.
         rebalance_timeout_ms=max(60_000, settings.sink_session_ms),
@@ -107,15 +130,17 @@ async def run_sink(
     try:
         await consumer.start()
         pace(consumer)
+        fetch_columns(consumer, records_max=lambda: ROWS_AT_A_TIME)
         names = {settings.prefix + topic: topic for topic in ROUTES}
         await _await_topics(consumer, names, settings.sink_topics_wait_ms_max)
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sink") as thread:
+        # One thread makes rows while the other waits for the store.
+        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="sink") as threads:
             writer = Writer(client, database=settings.database)
-            sink = _Sink(settings, consumer, writer, metrics, names, thread)
+            sink = _Sink(settings, consumer, writer, metrics, names, threads)
             consumer.subscribe(list(names), listener=sink)
             while not stop.is_set():
                 await sink.turn()
-            await sink.settle()
+            await sink.finish()
     finally:
         await consumer.stop()
 
@@ -131,7 +156,7 @@ async def _await_topics(
 
 
 class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
-    """What is collected and not yet committed, and the turn that moves it."""
+    """What is collected and not yet committed, and the turns that move it."""
 
     def __init__(
         self,
@@ -140,7 +165,7 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         writer: Writer,
         metrics: SinkMetrics,
         names: dict[str, str],
-        thread: ThreadPoolExecutor,
+        threads: ThreadPoolExecutor,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -148,14 +173,16 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         self._writer = writer
         self._metrics = metrics
         self._names = names
-        self._thread = thread
+        self._threads = threads
         self._now = now
         # Held while rows are written and committed. It must not be held while collecting: getmany
         # waits for a rebalance to end, and the rebalance waits for this lock.
         self._busy = asyncio.Lock()
-        self._held: dict[TopicPartition, list[ConsumerRecord]] = {}
+        self._held = Held()
+        self._assignment = 0
+        self._due_s = time.monotonic()
         self._committed: dict[TopicPartition, int] = {}
-        self._last_timestamp_ms: dict[TopicPartition, int] = {}
+        self._last_ms: dict[TopicPartition, int] = {}
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Finish what is being written; forget what isn't, whoever owns it next reads it again."""
@@ -168,91 +195,126 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         log.info("sink owns %d partitions", len(assigned))
 
     async def turn(self) -> None:
-        """Collect, write, commit."""
-        await self._collect()
-        await self.settle()
+        """Write and commit what is held, and collect what comes next meanwhile."""
+        held = await self._taken()
+        if held.count:
+            self._due_s = time.monotonic() + self._settings.sink_wait_ms_max / 1000
+        writing = asyncio.create_task(self._settle(held, self._assignment))
+        try:
+            await self._collect(writing)
+        except asyncio.CancelledError:
+            writing.cancel()
+            raise
+        finally:
+            # What is being written is finished, whatever becomes of the rest.
+            await writing
 
-    async def _collect(self) -> None:
-        settings = self._settings
-        deadline = None
+    async def finish(self) -> None:
+        """Write and commit what is held."""
+        held = await self._taken()
+        await self._settle(held, self._assignment)
+
+    async def _taken(self) -> Held:
+        """Return what is held, with the offsets to go on from, and hold nothing."""
+        held = self._held
+        # The position also passes the marker that ends a transaction, which is never returned as a
+        # record. Nothing is fetched meanwhile, so it belongs to what is held.
+        for partition in {*held.begins, *self._committed}:
+            held.ends[partition] = await self._consumer.position(partition)
+        if self._held is not held:
+            return Held()  # It has been given up meanwhile.
+        self._held = Held()
+        return held
+
+    async def _collect(self, writing: asyncio.Task[None]) -> None:
+        """Collect until something is held, is due, and can be written; or nothing comes."""
         while True:
-            wait_ms = settings.sink_wait_ms_max
-            if deadline is not None:
-                wait_ms = int((deadline - time.monotonic()) * 1000)
-            count = sum(map(len, self._held.values()))
-            if wait_ms <= 0 or count >= settings.sink_rows_max:
+            held = self._held
+            if self._is_full(held):
+                await asyncio.wait([writing])
+                return
+            wait_ms = int((self._due_s - time.monotonic()) * 1000)
+            if held.count == 0:
+                wait_ms = IDLE_MS
+            elif not writing.done():
+                wait_ms = max(wait_ms, LOOK_MS)
+            elif wait_ms <= 0:
                 return
             fetched = await self._consumer.getmany(
-                timeout_ms=wait_ms, max_records=settings.sink_rows_max - count
+                timeout_ms=wait_ms, max_records=self._pieces_max(held)
             )
-            if not fetched and not self._held:
+            # Between the fetch and here nothing is awaited, so nothing of it has been revoked.
+            for partition, pieces in fetched.items():
+                self._held.add(self._names[partition.topic], partition, pieces)
+            if not self._held.count and writing.done():
                 return
-            for partition, records in fetched.items():
-                self._held.setdefault(partition, []).extend(records)
-            deadline = deadline or time.monotonic() + settings.sink_wait_ms_max / 1000
+            if self._held.undecoded >= ROWS_AT_A_TIME:
+                await self._in_thread(self._held.decode)
 
-    async def settle(self) -> None:
-        """Write and commit what is held."""
+    def _is_full(self, held: Held) -> bool:
+        settings = self._settings
+        return held.count >= settings.sink_rows_max or held.size_bytes >= settings.sink_bytes_max
+
+    def _pieces_max(self, held: Held) -> int:
+        """Return how many pieces may be fetched at once, so that the limits hold by a piece."""
+        room = -(-(self._settings.sink_rows_max - held.count) // ROWS_AT_A_TIME)
+        return min(PIECES_MAX, room)
+
+    async def _settle(self, held: Held, assignment: int) -> None:
+        """Write and commit, unless the partitions have been given up before it began."""
         async with self._busy:
-            await self._write()
-            await self._commit()
-            self._held.clear()
-            self._measure_lag()
+            if assignment == self._assignment:
+                await self._write(held)
+                await self._commit(held)
+                self._measure_lag()
 
-    async def _write(self) -> None:
-        by_topic: dict[str, list[ConsumerRecord]] = {}
-        for partition, records in self._held.items():
-            by_topic.setdefault(self._names[partition.topic], []).extend(records)
-        for topic in ROUTES:
-            if records := by_topic.get(topic, []):
-                started = time.monotonic()
-                written = await asyncio.get_running_loop().run_in_executor(
-                    self._thread, self._writer.write, topic, records
-                )
-                self._count(topic, written, records, time.monotonic() - started)
+    async def _write(self, held: Held) -> None:
+        if held.undecoded:
+            await self._in_thread(held.decode)
+        for topic, rows in held.rows().items():
+            started = time.monotonic()
+            await self._in_thread(partial(self._writer.write, rows))
+            self._count(topic, rows, time.monotonic() - started)
 
-    async def _commit(self) -> None:
-        for partition, records in self._held.items():
-            self._committed.setdefault(partition, records[0].offset)
-            self._last_timestamp_ms[partition] = records[-1].timestamp
-        moved = {}
-        # The position also passes the marker that ends a transaction, which is never returned as a
-        # record.
-        for partition, committed in self._committed.items():
-            position = await self._consumer.position(partition)
-            if position > committed:
-                moved[partition] = position
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _commit(self, held: Held) -> None:
+        self._last_ms |= held.last_ms
+        for partition, offset in held.begins.items():
+            self._committed.setdefault(partition, offset)
+        moved = {
+            partition: offset
+            for partition, offset in held.ends.items()
+            if offset > self._committed[partition]
+        }
         if not moved:
             return
         try:
             await self._consumer.commit(moved)
         except CommitFailedError:
             # The group was rebalanced meanwhile. The rows are stored; whoever owns the partitions
-            # now reads them once more from the last commit, and they replace themselves.
+            # next reads them once more from the last commit, and they replace themselves. What is
+            # held goes with the partitions, and not before: this sink has passed it.
             log.warning("offsets were not committed: the group is being rebalanced")
-            self._forget()
         else:
             self._committed |= moved
 
     def _forget(self) -> None:
-        self._held.clear()
+        self._assignment += 1
+        self._held = Held()
         self._committed.clear()
-        self._last_timestamp_ms.clear()
+        self._last_ms.clear()
         # Another sink reports the lag of what it takes over.
         self._metrics.lag_offsets.clear()
         self._metrics.lag_seconds.clear()
 
-    def _count(
-        self, topic: str, written: Written, records: list[ConsumerRecord], seconds: float
-    ) -> None:
-        metrics = self._metrics
-        metrics.rows.labels(written.table).inc(written.rows)
-        metrics.insert_seconds.labels(written.table).observe(seconds)
-        timestamps_ms = np.fromiter(
-            (record.timestamp for record in records), np.int64, len(records)
-        )
-        metrics.freshness.observe(written.table, self._now() - timestamps_ms / 1000)
-        for code, count in written.skipped.items():
+    def _count(self, topic: str, rows: Rows, seconds: float) -> None:
+        metrics, table = self._metrics, ROUTES[topic].table
+        metrics.rows.labels(table).inc(rows.table.num_rows)
+        metrics.insert_seconds.labels(table).observe(seconds)
+        metrics.freshness.observe(table, int(self._now() * 1000) - rows.timestamps_ms())
+        for code, count in rows.skipped.items():
             log.warning("skipped %d records of %s: %s", count, topic, code)
             metrics.skipped.labels(topic, code).inc(count)
 
@@ -262,5 +324,5 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             lag = max(0, end - committed) if end is not None else 0
             labels = (self._names[partition.topic], str(partition.partition))
             self._metrics.lag_offsets.labels(*labels).set(lag)
-            age_s = self._now() - self._last_timestamp_ms[partition] / 1000 if lag else 0.0
+            age_s = self._now() - self._last_ms[partition] / 1000 if lag else 0.0
             self._metrics.lag_seconds.labels(*labels).set(max(0.0, age_s))

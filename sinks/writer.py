@@ -1,6 +1,7 @@
 """Writer: records of one topic become rows of one table.
 
-Each row carries the place and time of its message (`_partition`, `_offset`, `_timestamp`), and each
+`rows_of` decodes records by columns and touches nothing; `Writer.write` stores what it made. Each
+row carries the place and time of its message (`_partition`, `_offset`, `_timestamp`), and each
 table replaces by key, so writing the same records again changes nothing and no deduplication token
 has to be trusted. The writer is synchronous and raises whatever the store raises; the caller
 decides what that means for its offsets.
@@ -10,32 +11,33 @@ decides what that means for its offsets.
     its raw bytes
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.columns import decode
+from schemas.kernel import bytes_of
+from schemas.raw import Raw
+from schemas.records import Records
 from sinks.connect import Client, database_name
 
+ROWS_AT_A_TIME: Final = 4_096
+"""Rows that are decoded together: their columns fit into a core's cache."""
 
-class Message(Protocol):
-    """What the writer reads of a Kafka record; aiokafka's `ConsumerRecord` is one."""
+_REKEYED_FROM: Final = re.compile(rb"\d+:\d+")
 
-    @property
-    def partition(self) -> int: ...
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+SETTINGS: Final = {
+    # An insert is done when it is stored: offsets are committed on the strength of it.
+    "async_insert": 0,
+    # Activities of many months may come at once, and broken clocks must not stop the sink.
+    "max_partitions_per_insert_block": 0,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,7 @@ class Route:
         record: The Avro record its values are, None for raw bytes with headers.
         foreign: Whether others write to it; then what can't be decoded is skipped.
         rekeyed: Whether its records may carry the header `rekeyed_from`.
+        replaces: Whether its rows often replace each other; then an insert stores the last only.
         without: Fields that are not stored.
     """
 
@@ -54,6 +57,7 @@ class Route:
     record: str | None
     foreign: bool = False
     rekeyed: bool = False
+    replaces: bool = False
     without: frozenset[str] = frozenset()
 
 
@@ -71,6 +75,7 @@ ROUTES: Mapping[str, Route] = {
     "account-balances": Route(
         table="balances",
         record="account_balance",
+        replaces=True,
         # The worker's memory, not the account's: large, and of no use to a reader.
         without=frozenset({"seen", "seen_days", "forgotten_until"}),
     ),
@@ -81,146 +86,227 @@ class BrokenRecordError(Exception):
     """A record of ours cannot be read; it must not be passed over."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """What became of some records: rows inserted into `table`, and records skipped, by code."""
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Records of a partition of some topic."""
 
-    table: str
-    rows: int
+    partition: int
+    records: Records
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What became of some records of a topic: rows of its table, and records skipped, by code."""
+
+    topic: str
+    table: pa.Table
     skipped: Mapping[str, int]
+
+    def timestamps_ms(self) -> npt.NDArray[np.int64]:
+        """Return the Kafka timestamp of each row's record."""
+        chunks = self.table.column("_timestamp").chunks
+        return np.concatenate([chunk.view(pa.int64()).to_numpy() for chunk in chunks])
 
 
 class Writer:
-    """Inserts the records of Carbonflow's topics into their tables."""
+    """Inserts rows into the tables of one database."""
 
     def __init__(self, client: Client, *, database: str = "carbonflow") -> None:
         self._client = client
         self._database = database_name(database)
 
-    def write(self, topic: str, messages: Sequence[Message]) -> Written:
-        """Insert the records of one topic.
-
-        Args:
-            topic: The topic's name without prefix.
-            messages: Its records, of any partitions.
+    def write(self, rows: Rows) -> None:
+        """Insert the rows of a topic, in one insert.
 
         Raises:
-            BrokenRecordError: A record of a topic only we write cannot be read.
             StoreError: The store refused, or is away.
         """
-        route = ROUTES[topic]
-        if route.record is None:
-            table, skipped = refusal_rows(messages), dict[str, int]()
-        else:
-            table, skipped = decoded_rows(topic, route, messages)
-        if table.num_rows:
+        route = ROUTES[rows.topic]
+        # Rows of a key are merged when read, and later for good. Looking for some in the insert
+        # itself, too, is more than half of its work, and most topics have hardly any.
+        settings = SETTINGS | {"optimize_on_insert": int(route.replaces)}
+        if rows.table.num_rows:
             self._client.insert_arrow(
-                route.table,
-                table,
-                database=self._database,
-                settings={
-                    # An insert is done when it is stored: offsets are committed on the strength of
-                    # it.
-                    "async_insert": 0,
-                    # Activities of many months may come at once, and broken clocks must not stop
-                    # the sink.
-                    "max_partitions_per_insert_block": 0,
-                },
+                route.table, rows.table, database=self._database, settings=settings
             )
-        return Written(table=route.table, rows=table.num_rows, skipped=skipped)
 
 
-def decoded_rows(
-    topic: str, route: Route, messages: Sequence[Message]
-) -> tuple[pa.Table, dict[str, int]]:
-    """Return the rows of Avro records, and how many records were skipped by code.
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Return rows of one topic, some at least, as one."""
+    skipped: Counter[str] = Counter()
+    for part in parts:
+        skipped.update(part.skipped)
+    return Rows(parts[0].topic, pa.concat_tables([part.table for part in parts]), skipped)
+
+
+def rows_of(topic: str, fetched: Sequence[Fetched]) -> Rows:
+    """Return the rows of records of one topic.
+
+    Args:
+        topic: The topic's name without prefix.
+        fetched: Its records, of any partitions, some at least.
 
     Raises:
-        BrokenRecordError: A record could not be decoded and `route.foreign` is false.
+        BrokenRecordError: A record of a topic only we write cannot be read.
     """
-    if route.record is None:
-        raise ValueError(f"{topic} carries no Avro record")
-    decoded = decode(route.record, [message.value for message in messages])
+    rows = _refusals if ROUTES[topic].record is None else _decoded
+    return joined([rows(topic, _Group(part)) for part in _grouped(fetched)])
+
+
+def _grouped(fetched: Iterable[Fetched]) -> Iterator[list[Fetched]]:
+    """Put small parts together and leave large ones alone."""
+    group: list[Fetched] = []
+    count = 0
+    for part in fetched:
+        if group and count + len(part.records) > ROWS_AT_A_TIME:
+            yield group
+            group, count = [], 0
+        group.append(part)
+        count += len(part.records)
+    yield group
+
+
+class _Group:
+    """Records that are decoded together, n of them."""
+
+    def __init__(self, parts: Sequence[Fetched]) -> None:
+        records = [part.records for part in parts]
+        counts = [len(each) for each in records]
+        self.parts = parts
+        self.partition = np.repeat(
+            np.array([part.partition for part in parts], dtype=np.int32), counts
+        )
+        self.offset = np.concatenate([each.offsets for each in records])
+        self.timestamp_ms = np.concatenate([each.timestamps_ms for each in records])
+        self.values = _together([each.values for each in records])
+
+    def place(self, position: int) -> str:
+        """Return partition and offset of a record, for people."""
+        return f"{self.partition[position]}:{self.offset[position]}"
+
+    def places(self, positions: npt.NDArray[np.int64]) -> dict[str, pa.Array]:
+        """Return the columns that say where and when the records of some positions were."""
+        timestamp = pa.array(self.timestamp_ms[positions])
+        return {
+            "_partition": pa.array(self.partition[positions]),
+            "_offset": pa.array(self.offset[positions]),
+            "_timestamp": timestamp.view(pa.timestamp("ms", "UTC")),
+        }
+
+    def rekeyed_from(self, positions: npt.NDArray[np.int64]) -> pa.Array:
+        """Return where the records of some positions were found before they were put right."""
+        found: dict[int, str] = {}
+        base = 0
+        for part in self.parts:
+            for index in part.records.have_headers().tolist():
+                if (place := _rekeyed_from(part.records, index)) is not None:
+                    found[base + index] = place
+            base += len(part.records)
+        if not found:
+            return pa.nulls(len(positions), pa.string())
+        return pa.array([found.get(position) for position in positions.tolist()], pa.string())
+
+
+def _together(raws: Sequence[Raw]) -> Raw:
+    """Return values as one, without what else is in their buffers."""
+    if len(raws) == 1:
+        return raws[0]
+    pieces, begins, base = [], [], 0
+    for raw in raws:
+        first = int(raw.begins.min())
+        piece = raw.data[first : int((raw.begins + np.maximum(raw.sizes, 0)).max())]
+        pieces.append(piece)
+        begins.append(raw.begins + (base - first))
+        base += len(piece)
+    return Raw(
+        bytes_of(np.concatenate(pieces)),
+        np.concatenate(begins),
+        np.concatenate([raw.sizes for raw in raws]),
+    )
+
+
+def _decoded(topic: str, group: _Group) -> Rows:
+    route = ROUTES[topic]
+    assert route.record is not None, f"{topic} carries no Avro record"
+    decoded = decode(route.record, group.values)
     if decoded.refused and not route.foreign:
         first = decoded.refused[0]
-        message = messages[first.position]
         raise BrokenRecordError(
-            f"{topic} {message.partition}:{message.offset}: {first.code}: {first.reason}"
+            f"{topic} {group.place(first.position)}: {first.code}: {first.reason}"
         )
-    skipped: dict[str, int] = {}
-    for undecodable in decoded.refused:
-        skipped[undecodable.code] = skipped.get(undecodable.code, 0) + 1
     columns = {
         name: decoded.batch.column(name)
         for name in decoded.batch.schema.names
         if name not in route.without
     }
-    columns |= _places(messages, decoded.positions)
+    columns |= group.places(decoded.positions)
     if route.rekeyed:
-        kept = (messages[position] for position in decoded.positions.tolist())
-        columns["_rekeyed_from"] = pa.array(
-            (_rekeyed_from(message.headers) for message in kept), pa.string()
-        )
-    return pa.table(columns), skipped
+        columns["_rekeyed_from"] = group.rekeyed_from(decoded.positions)
+    return Rows(topic, pa.table(columns), Counter(bad.code for bad in decoded.refused))
 
 
-def refusal_rows(messages: Sequence[Message]) -> pa.Table:
-    """Return the rows of refusals: headers become columns, key and value stay raw bytes.
-
-    Raises:
-        BrokenRecordError: A header is missing or not what ARCHITECTURE says.
-    """
-    headers = []
-    for message in messages:
-        try:
-            headers.append({name: value.decode() for name, value in message.headers})
-            if not {"code", "origin"} <= headers[-1].keys():
-                raise ValueError("it lacks code or origin")
-        except ValueError as error:
-            raise BrokenRecordError(
-                f"refusals {message.partition}:{message.offset}: {error}"
-            ) from error
-    try:
-        columns = {
-            "code": pa.array([header["code"] for header in headers], pa.string()),
-            "reason": pa.array([header.get("reason", "") for header in headers], pa.string()),
-            "origin": pa.array([header["origin"] for header in headers], pa.string()),
-            "topic": pa.array([header.get("topic", "") for header in headers], pa.string()),
-            "partition": pa.array(
-                [_number(header.get("partition")) for header in headers], pa.int32()
-            ),
-            "offset": pa.array([_number(header.get("offset")) for header in headers], pa.int64()),
-            "timestamp": pa.array(
-                [_number(header.get("timestamp")) for header in headers], pa.int64()
-            ).cast(pa.timestamp("ms", "UTC")),
-            "file": pa.array([header.get("file", "") for header in headers], pa.string()),
-            "line": pa.array([_number(header.get("line")) for header in headers], pa.int64()),
-            "key": pa.array([message.key for message in messages], pa.binary()),
-            "value": pa.array([message.value or b"" for message in messages], pa.binary()),
-        }
-    except ValueError as error:
-        first, last = messages[0], messages[-1]
-        raise BrokenRecordError(
-            f"refusals {first.partition}:{first.offset} to {last.partition}:{last.offset}: {error}"
-        ) from error
-    return pa.table(columns | _places(messages, np.arange(len(messages), dtype=np.int64)))
+def _refusals(topic: str, group: _Group) -> Rows:
+    """Return the rows of refusals: headers become columns, key and value stay raw bytes."""
+    rows = []
+    position = 0
+    for part in group.parts:
+        records = part.records
+        for index in range(len(records)):
+            try:
+                rows.append(_refusal(records, index))
+            except ValueError as error:
+                raise BrokenRecordError(f"{topic} {group.place(position)}: {error}") from error
+            position += 1
+    table = pa.Table.from_pylist(rows, schema=_REFUSALS)
+    for name, column in group.places(np.arange(position, dtype=np.int64)).items():
+        table = table.append_column(name, column)
+    return Rows(topic, table, {})
 
 
-def _places(messages: Sequence[Message], positions: np.ndarray) -> dict[str, pa.Array]:
-    count = len(messages)
-    partition = np.fromiter((message.partition for message in messages), np.int32, count)
-    offset = np.fromiter((message.offset for message in messages), np.int64, count)
-    timestamp = np.fromiter((message.timestamp for message in messages), np.int64, count)
+_REFUSALS: Final = pa.schema(
+    {
+        "code": pa.string(),
+        "reason": pa.string(),
+        "origin": pa.string(),
+        "topic": pa.string(),
+        "partition": pa.int32(),
+        "offset": pa.int64(),
+        "timestamp": pa.timestamp("ms", "UTC"),
+        "file": pa.string(),
+        "line": pa.int64(),
+        "key": pa.binary(),
+        "value": pa.binary(),
+    }
+)
+
+
+def _refusal(records: Records, index: int) -> dict[str, object]:
+    """Return a refusal as a row; raise ValueError if a header is not what ARCHITECTURE says."""
+    headers = {name: value.decode() for name, value in records.headers(index)}
+    if not {"code", "origin"} <= headers.keys():
+        raise ValueError("it lacks code or origin")
     return {
-        "_partition": pa.array(partition[positions]),
-        "_offset": pa.array(offset[positions]),
-        "_timestamp": pa.array(timestamp[positions]).cast(pa.timestamp("ms", "UTC")),
+        "code": headers["code"],
+        "reason": headers.get("reason", ""),
+        "origin": headers["origin"],
+        "topic": headers.get("topic", ""),
+        "partition": _number(headers.get("partition")),
+        "offset": _number(headers.get("offset")),
+        "timestamp": _number(headers.get("timestamp")),
+        "file": headers.get("file", ""),
+        "line": _number(headers.get("line")),
+        "key": records.keys[index],
+        "value": records.values[index] or b"",
     }
 
 
-def _rekeyed_from(headers: Sequence[tuple[str, bytes]]) -> str | None:
+def _rekeyed_from(records: Records, index: int) -> str | None:
+    try:
+        headers = records.headers(index)
+    except ValueError:
+        return None  # A name that is no text; we write none such.
     for name, value in headers:
-        if name == "rekeyed_from":
+        if name == "rekeyed_from" and _REKEYED_FROM.fullmatch(value):
             return value.decode()
     return None
 

@@ -1,27 +1,23 @@
-"""The writer on both stores: framed records in, rows out."""
+"""The writer on both stores: fetched records in, rows out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from schemas.singles import encode_one
 from sinks.queries import FactorFilter, Queries
-from sinks.writer import ROUTES, BrokenRecordError, Writer
+from sinks.writer import ROUTES, ROWS_AT_A_TIME, BrokenRecordError, Rows, Writer, rows_of
 from tests.sinks.facts import T0_MS, Facts, balance, factor, session, transfer, trip
+from tests.sinks.wire import Record, fetched
 
 
-@dataclass(frozen=True)
-class Record:
-    """A Kafka record."""
-
-    value: bytes | None
-    partition: int = 0
-    offset: int = 0
-    timestamp: int = T0_MS
-    key: bytes | None = b"ann"
-    headers: Sequence[tuple[str, bytes]] = ()
+def write(writer: Writer, topic: str, records: Sequence[Record]) -> Rows:
+    """Write records, and return what became of them."""
+    rows = rows_of(topic, fetched(records))
+    writer.write(rows)
+    return rows
 
 
 def framed(record: str, row: dict[str, Any]) -> Record:
@@ -58,17 +54,17 @@ def all_topics() -> dict[str, list[Record]]:
 def test_every_topic_has_its_table(facts: Facts, writer: Writer) -> None:
     assert all_topics().keys() == ROUTES.keys()
     for topic, records in all_topics().items():
-        written = writer.write(topic, records)
-        assert (written.rows, written.skipped) == (2, {})
+        written = write(writer, topic, records)
+        assert (written.table.num_rows, written.skipped) == (2, {})
         (stored,) = facts.client.query(
-            f"SELECT count() FROM {facts.database}.{written.table}"
+            f"SELECT count() FROM {facts.database}.{ROUTES[topic].table} FINAL"
         ).result_rows
         assert stored == (1 if topic == "account-balances" else 2,)
 
 
 def test_what_was_written_is_read_back(writer: Writer, queries: Queries) -> None:
     for topic, records in all_topics().items():
-        writer.write(topic, records)
+        write(writer, topic, records)
     booked = queries.transfer("charging:cpo:s1:0:emission:0")
     assert booked is not None
     expected = transfer(session(1), "emission", 5_000)
@@ -82,7 +78,7 @@ def test_what_was_written_is_read_back(writer: Writer, queries: Queries) -> None
 
 
 def test_a_refusal_keeps_its_bytes_and_headers(writer: Writer, queries: Queries) -> None:
-    writer.write("refusals", all_topics()["refusals"])
+    write(writer, "refusals", all_topics()["refusals"])
     found = queries.refusal("1-5")
     assert found is not None
     assert (found.key, found.value) == (b"ann", b"\xff\x00")
@@ -107,10 +103,10 @@ def test_writing_again_changes_nothing(facts: Facts, writer: Writer) -> None:
         ]
 
     for topic, records in all_topics().items():
-        writer.write(topic, records)
+        write(writer, topic, records)
     once = everything()
     for topic, records in all_topics().items():
-        writer.write(topic, records)
+        write(writer, topic, records)
     assert everything() == once
 
 
@@ -119,8 +115,8 @@ def test_a_broken_activity_is_skipped_and_counted(
     facts: Facts, writer: Writer, value: bytes | None
 ) -> None:
     good = all_topics()["charging-sessions"]
-    written = writer.write("charging-sessions", [good[0], Record(value, offset=7), good[1]])
-    assert (written.rows, sum(written.skipped.values())) == (2, 1)
+    written = write(writer, "charging-sessions", [good[0], Record(value, offset=7), good[1]])
+    assert (written.table.num_rows, sum(written.skipped.values())) == (2, 1)
     rows = facts.client.query(
         f"SELECT _offset FROM {facts.database}.sessions ORDER BY _offset"
     ).result_rows
@@ -131,7 +127,7 @@ def test_a_broken_activity_is_skipped_and_counted(
 def test_a_broken_record_of_ours_stops(facts: Facts, writer: Writer, topic: str) -> None:
     records = [*all_topics()[topic], Record(b"junk", 2, 77)]
     with pytest.raises(BrokenRecordError, match=f"{topic} 2:77"):
-        writer.write(topic, records)
+        write(writer, topic, records)
     table = ROUTES[topic].table
     assert facts.client.query(f"SELECT count() FROM {facts.database}.{table}").result_rows == [(0,)]
 
@@ -149,16 +145,79 @@ def test_a_refusal_without_its_headers_stops(
     writer: Writer, headers: list[tuple[str, bytes]]
 ) -> None:
     with pytest.raises(BrokenRecordError, match="refusals 0:3"):
-        writer.write("refusals", [Record(b"x", offset=3, headers=headers)])
+        write(writer, "refusals", [Record(b"x", offset=3, headers=headers)])
 
 
 def test_a_rekeyed_record_names_its_original(facts: Facts, writer: Writer) -> None:
     good = all_topics()["freight-trips"]
-    writer.write("freight-trips", [replace(good[0], headers=[("rekeyed_from", b"3:12")]), good[1]])
+    write(writer, "freight-trips", [replace(good[0], headers=[("rekeyed_from", b"3:12")]), good[1]])
     rows = facts.client.query(
         f"SELECT _rekeyed_from FROM {facts.database}.trips ORDER BY _offset"
     ).result_rows
     assert list(rows) == [("3:12",), (None,)]
+
+
+@pytest.mark.parametrize("value", [b"elsewhere", b"", b"\xff", b"3:12 and more", None])
+def test_what_others_put_into_a_header_of_ours_names_no_original(value: bytes | None) -> None:
+    (record,) = [replace(all_topics()["freight-trips"][0], headers=[("rekeyed_from", value)])]
+    rows = rows_of("freight-trips", fetched([record]))
+    assert rows.table.column("_rekeyed_from").to_pylist() == [None]
+
+
+def test_rows_know_where_their_records_were_however_they_were_fetched() -> None:
+    values = [framed("charging_session", session(number)).value for number in range(6)]
+    whole = [Record(value, 1, 40 + at, T0_MS + at) for at, value in enumerate(values[:3])]
+    whole += [Record(b"junk", 2, 7), Record(None, 2, 8), Record(values[3], 2, 9, T0_MS - 5)]
+    whole += [Record(values[4], 0, 1), Record(values[5], 1, 43, headers=[("rekeyed_from", b"2:3")])]
+    parts = [part for record in whole for part in fetched([record])]
+    for given in (fetched(whole), parts):
+        rows = rows_of("charging-sessions", given)
+        names = ("session_id", "_partition", "_offset", "_rekeyed_from")
+        assert list(zip(*(rows.table.column(name).to_pylist() for name in names), strict=True)) == [
+            ("s0", 1, 40, None),
+            ("s1", 1, 41, None),
+            ("s2", 1, 42, None),
+            ("s3", 2, 9, None),
+            ("s4", 0, 1, None),
+            ("s5", 1, 43, "2:3"),
+        ]
+        expected_ms = [T0_MS, T0_MS + 1, T0_MS + 2, T0_MS - 5, T0_MS, T0_MS]
+        assert rows.timestamps_ms().tolist() == expected_ms
+        assert rows.skipped == {"not_framed": 2}
+
+
+def test_many_records_are_decoded_a_part_at_a_time_and_inserted_at_once(
+    facts: Facts, writer: Writer
+) -> None:
+    value = framed("charging_session", session(0)).value
+    count = 2 * ROWS_AT_A_TIME + 1
+    sent = [Record(value, at // ROWS_AT_A_TIME, at) for at in range(count)]
+    rows = rows_of("charging-sessions", fetched(sent))
+    assert rows.table.column("_offset").num_chunks > 1
+    writer.write(rows)
+    found = facts.client.query(
+        f"SELECT count(), sum(_offset), max(_partition) FROM {facts.database}.sessions"
+    ).result_rows
+    assert list(found) == [(count, count * (count - 1) // 2, 2)]
+
+
+def test_of_an_account_restated_in_one_insert_the_latest_is_stored(
+    facts: Facts, writer: Writer
+) -> None:
+    stated = balance([transfer(session(0), "emission", 5_000)])
+    restated = [stated | {"_offset": offset, "emissions_mg": offset} for offset in range(10, 15)]
+    write(writer, "account-balances", [framed("account_balance", row) for row in restated])
+    found = facts.client.query(f"SELECT emissions_mg FROM {facts.database}.balances").result_rows
+    assert list(found) == [(14,)]
+
+
+def test_a_transfer_repeated_in_one_insert_counts_once(facts: Facts, writer: Writer) -> None:
+    record = framed("transfer", transfer(session(0), "emission", 5_000))
+    write(writer, "transfers", [record, record, replace(record, offset=record.offset + 1)])
+    found = facts.client.query(
+        f"SELECT sum(amount_mg), max(_offset) FROM {facts.database}.ledger"
+    ).result_rows
+    assert list(found) == [(5_000, record.offset + 1)]
 
 
 def test_activities_of_many_months_are_written_at_once(writer: Writer) -> None:
@@ -167,13 +226,14 @@ def test_activities_of_many_months_are_written_at_once(writer: Writer) -> None:
         transfer(session(number), "emission", 5_000) | {"booked_at": number * month_ms}
         for number in range(150)
     ]
-    assert writer.write("transfers", [framed("transfer", row) for row in rows]).rows == 150
+    written = write(writer, "transfers", [framed("transfer", row) for row in rows])
+    assert written.table.num_rows == 150
 
 
 def test_an_account_is_its_bytes(writer: Writer, queries: Queries) -> None:
     odd = "司机 7/'\\\t"
     row = transfer(session(0, account_id=odd), "emission", 5_000)
-    writer.write("transfers", [framed("transfer", row)])
-    writer.write("account-balances", [framed("account_balance", balance([row]))])
+    write(writer, "transfers", [framed("transfer", row)])
+    write(writer, "account-balances", [framed("account_balance", balance([row]))])
     assert queries.balance(odd) is not None
     assert queries.statement(odd).items[0].account_id == odd

@@ -29,7 +29,7 @@ from benchmarks.contestants import OURS
 from benchmarks.generate import Load, Message, messages
 from benchmarks.ground import Ground, fill
 from benchmarks.measure import worked
-from benchmarks.report import write_section
+from benchmarks.report import merge_results, write_section
 from benchmarks.surroundings import surroundings
 from carbon.factors import FactorTable
 from embedded.broker import Broker, free_port
@@ -91,6 +91,8 @@ def main(events: int, accounts: int, quick: bool) -> None:
     if not quick:
         title = f"## Where a worker's time goes\n\n{events:,} events, {accounts:,} accounts."
         parts = [_markdown(name, rows) for name, rows in tables.items()]
+        user, system, *_ = (micros for _, micros in next(iter(tables.values())))
+        merge_results({"breakdown": {"worker_us": round(user + system, 2)}})
         write_section("breakdown", "\n\n".join([title, *parts, surroundings()]))
 
 
@@ -206,9 +208,15 @@ def _work(slices: Sequence[Slice], rules: Rules, spent: dict[str, float]) -> Non
         outcome = run(part, books[part.partition], rules)
         made = []
         for what, record, rows, key, time_field in (
-            ("write transfers", "transfer", outcome.transfers, "account_id", "recorded_at"),
             (
-                "write balances",
+                "write, compress transfers",
+                "transfer",
+                outcome.transfers,
+                "account_id",
+                "recorded_at",
+            ),
+            (
+                "write, compress balances",
                 "account_balance",
                 outcome.change.balances(),
                 "account_id",
@@ -218,7 +226,7 @@ def _work(slices: Sequence[Slice], rules: Rules, spent: dict[str, float]) -> Non
             began = time.perf_counter()
             made += write(record, rows, key=key, timestamp=time_field, transactional=True)
             spent[what] = spent.get(what, 0.0) + time.perf_counter() - began
-        _timed(_packed, "compress, checksum", spent)(made)
+        _timed(_packed, "header, checksum", spent)(made)
         _timed(books[part.partition].apply, "take over", spent)(outcome.change)
         gc.collect(0)
     gc.enable()

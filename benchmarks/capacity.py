@@ -211,7 +211,7 @@ def _account_bytes(accounts: Accounts) -> float:
 
 
 def _bytes(batches: Iterable[ColumnBatch]) -> int:
-    return sum(len(batch._builder._buffer) for batch in batches)
+    return sum(batch.size() for batch in batches)
 
 
 def _table(batch: pa.RecordBatch) -> pa.Table:

@@ -133,7 +133,9 @@ class Rows:
         values: list[bytes] = []
         while len(values) < len(self):
             first = len(values)
-            data, end = self._written(first, 0, VALUES_BYTES_MAX, NO_FIELD, NO_FIELD, lengths)
+            data, end = self._written(
+                first, len(self), 0, VALUES_BYTES_MAX, NO_FIELD, NO_FIELD, lengths
+            )
             ends = np.cumsum(lengths[first:end])
             begins = (ends - lengths[first:end]).tolist()
             text = bytes(data)
@@ -141,32 +143,48 @@ class Rows:
         return values
 
     def batches(
-        self, *, key: int, time: int, before: int, bytes_max: int
+        self,
+        *,
+        key: int,
+        time: int,
+        before: int,
+        bytes_max: int,
+        first: int = 0,
+        end: int | None = None,
     ) -> Iterator[tuple[bytearray, int, int]]:
-        """Yield the rows as the records of Kafka batches: a buffer, its first row, and the end.
+        """Yield rows as the records of Kafka batches: a buffer, its first row, and the end.
 
         Args:
             key: Index of the string field that is the key.
             time: Index of the instant that is the timestamp.
             before: Bytes left free at the begin of each buffer.
             bytes_max: Limit of a batch; a larger record gets one of its own.
+            first: First row.
+            end: Row behind the last, all where not given.
         """
         lengths = np.empty(len(self), dtype=np.int64)
-        end = 0
-        while end < len(self):
-            first = end
-            buffer, end = self._written(first, before, bytes_max, key, time, lengths)
-            yield buffer, first, end
+        last = len(self) if end is None else end
+        while first < last:
+            buffer, behind = self._written(first, last, before, bytes_max, key, time, lengths)
+            yield buffer, first, behind
+            first = behind
 
     def _written(
-        self, first: int, before: int, bytes_max: int, key: int, time: int, lengths: Int64Array
+        self,
+        first: int,
+        last: int,
+        before: int,
+        bytes_max: int,
+        key: int,
+        time: int,
+        lengths: Int64Array,
     ) -> tuple[bytearray, int]:
-        """Write what fits and return it with the row behind the last."""
-        room = min(bytes_max, (len(self) - first) * ROW_BYTES_GUESS)
+        """Write what fits and return it with the row behind it."""
+        room = min(bytes_max, (last - first) * ROW_BYTES_GUESS)
         while True:
             buffer = bytearray(before + room)
             view = np.frombuffer(buffer, dtype=np.uint8)
-            end, behind = write(*self._layout(), first, len(self), key, time, lengths, view, before)
+            end, behind = write(*self._layout(), first, last, key, time, lengths, view, before)
             del view  # A buffer that is looked at cannot be cut.
             if end > first:
                 del buffer[behind:]

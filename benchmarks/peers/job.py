@@ -2,6 +2,10 @@
 
 A peer imports nothing of Carbonflow, which is not installed where it runs; only the schema's text
 is read from the repository.
+
+All keep what they did at least once a second, offsets and state: what would come twice after a
+crash is then no more than a second's. Left to their defaults some would not have kept anything yet
+when their window is over. Ours does it with every slice, Kafka Streams ten times a second.
 """
 
 import gc
@@ -15,6 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, start_http_server
 
 FRAME_BYTES: Final = 5
 COLLECT_AFTER: Final = 200_000
+DURABLE_S: Final = 1.0
 UNDECODABLE: Final = (EOFError, IndexError, ValueError, StopIteration)
 AVSC: Final = Path(__file__).parents[2] / "schemas" / "avro" / "charging_session.v1.avsc"
 

@@ -16,7 +16,7 @@ from typing import Any
 import faust
 from prometheus_client import Counter
 
-from benchmarks.peers.job import begin, decoded, emission_mg, read_schema
+from benchmarks.peers.job import DURABLE_S, begin, decoded, emission_mg, read_schema
 
 
 def build_app(environ: Mapping[str, str], worked: Counter) -> faust.App:
@@ -35,6 +35,7 @@ def build_app(environ: Mapping[str, str], worked: Counter) -> faust.App:
         stream_wait_empty=False,
         broker_max_poll_records=5_000,
         producer_linger=0.02,
+        broker_commit_interval=DURABLE_S,
     )
     topic = app.topic(
         environ["BENCH_TOPIC"],

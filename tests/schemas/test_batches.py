@@ -1,6 +1,7 @@
 """Batches made from columns are byte for byte what aiokafka makes record by record."""
 
 import json
+from secrets import token_hex
 
 import numpy as np
 import pyarrow as pa
@@ -120,6 +121,26 @@ def test_a_reader_of_the_batches_gets_key_value_and_timestamp_of_every_row(n: in
     names = [name.encode() for name in batch.column("account_id").to_pylist()]
     times = batch.column("updated_at").cast(pa.int64()).to_pylist()
     assert read == list(zip(names, encode("account_balance", batch), times, strict=True))
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_batches_are_filled_by_what_they_take_once_compressed(alike: bool) -> None:
+    n, limit = 400, 20_000
+    names = ["a" * 300 if alike else token_hex(150) for _ in range(n)]
+    batch = balances(n).set_column(0, "account_id", pa.array(names))
+    made = list(
+        column_batches(
+            "account_balance",
+            batch,
+            key="account_id",
+            timestamp="updated_at",
+            transactional=True,
+            bytes_max=limit,
+        )
+    )
+    assert sum(each.record_count() for each in made) == n
+    assert max(each.size() for each in made) <= limit
+    assert alike == (len(made) < n * 600 / limit)
 
 
 def test_no_rows_make_no_batch() -> None:

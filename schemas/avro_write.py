@@ -159,13 +159,13 @@ def write(
     time: int,
     lengths: Int64Array,
     out: UInt8Array,
-    at: int,
 ) -> tuple[Number, Number]:
     """Write rows while they fit: values, or records if there is a key.
 
-    Returns the row behind the last and the position behind it; or the first row and the bytes it
+    Returns the row behind the last and the bytes they take; or the first row and the bytes it
     takes, if not even that one fits.
     """
+    at = 0
     row_numbers = np.zeros((BLOCK_ROWS, len(kinds)), dtype=np.int64)
     row_sizes = np.zeros((BLOCK_ROWS, len(kinds)), dtype=np.int64)
     start = np.int64(0)

@@ -27,25 +27,14 @@ BATCH_BYTES_MAX: Final = 900_000
 PACKED_TIMES: Final = 3
 """A batch is filled with so many times the bytes, because they shrink: the fewer, the cheaper."""
 
-HEADER_BYTES: Final = _DefaultRecordBatchBuilderPy.HEADER_STRUCT.size
-
 SNAPPY: Final = 2
 """aiokafka's number of the codec. Repeated names shrink to a fifth for little time."""
 
 
 class _Builder(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
-    """aiokafka's builder, which is told when to compress, and copies nothing before."""
+    """aiokafka's builder around records that are compressed already."""
 
-    _buffer: bytearray
-    _packed = False
-
-    def pack(self) -> None:
-        """Compress the records, if that makes them smaller."""
-        with memoryview(self._buffer) as whole:
-            packed = snappy_encode(whole[HEADER_BYTES:])
-        if len(packed) < len(self._buffer) - HEADER_BYTES:
-            self._buffer = bytearray(HEADER_BYTES) + packed
-            self._packed = True
+    _packed = True
 
     def _maybe_compress(self) -> bool:
         return self._packed
@@ -57,7 +46,7 @@ class ColumnBatch(BatchBuilder):  # type: ignore[misc]
     aiokafka would compress it on the event loop, when it is sent.
 
     Args:
-        buffer: Room for a header, then records.
+        records: The records, which are copied.
         count: How many records.
         first_timestamp_ms: Of the first record.
         last_timestamp_ms: The latest of all.
@@ -66,15 +55,17 @@ class ColumnBatch(BatchBuilder):  # type: ignore[misc]
 
     def __init__(
         self,
-        buffer: bytearray,
+        records: memoryview,
         *,
         count: int,
         first_timestamp_ms: int,
         last_timestamp_ms: int,
         transactional: bool,
     ) -> None:
-        builder = _Builder(2, SNAPPY, transactional, -1, -1, 0, len(buffer))
-        builder._buffer = buffer
+        packed = snappy_encode(records)
+        builder = _Builder(2, SNAPPY, transactional, -1, -1, 0, len(records))
+        builder._packed = len(packed) < len(records)
+        builder._buffer += packed if builder._packed else records
         builder._num_records = count
         builder._last_offset = count - 1
         builder._first_timestamp = first_timestamp_ms
@@ -83,7 +74,6 @@ class ColumnBatch(BatchBuilder):  # type: ignore[misc]
         self._relative_offset = count
         self._buffer = None
         self._closed = True
-        builder.pack()
 
     def _set_producer_state(self, producer_id: int, producer_epoch: int, sequence: int) -> None:
         self._builder.set_producer_state(producer_id, producer_epoch, sequence)
@@ -119,16 +109,11 @@ def column_batches(
     times = rows.column(time_field)
 
     def batches(first: int, end: int, size: int) -> Iterator[ColumnBatch]:
-        for buffer, begin, behind in rows.batches(
-            key=key_field,
-            time=time_field,
-            before=HEADER_BYTES,
-            bytes_max=size,
-            first=first,
-            end=end,
+        for records, begin, behind in rows.records(
+            key=key_field, time=time_field, bytes_max=size, first=first, end=end
         ):
             made = ColumnBatch(
-                buffer,
+                records,
                 count=behind - begin,
                 first_timestamp_ms=int(times[begin]),
                 last_timestamp_ms=int(times[begin:behind].max()),

@@ -131,65 +131,45 @@ class Rows:
         """Return the values one by one."""
         lengths = np.empty(len(self), dtype=np.int64)
         values: list[bytes] = []
-        while len(values) < len(self):
-            first = len(values)
-            data, end = self._written(
-                first, len(self), 0, VALUES_BYTES_MAX, NO_FIELD, NO_FIELD, lengths
-            )
-            ends = np.cumsum(lengths[first:end])
+        for data, first, end in self._written(
+            0, len(self), VALUES_BYTES_MAX, NO_FIELD, NO_FIELD, lengths
+        ):
+            text, ends = bytes(data), np.cumsum(lengths[first:end])
             begins = (ends - lengths[first:end]).tolist()
-            text = bytes(data)
             values += [text[a:b] for a, b in zip(begins, ends.tolist(), strict=True)]
         return values
 
-    def batches(
-        self,
-        *,
-        key: int,
-        time: int,
-        before: int,
-        bytes_max: int,
-        first: int = 0,
-        end: int | None = None,
-    ) -> Iterator[tuple[bytearray, int, int]]:
-        """Yield rows as the records of Kafka batches: a buffer, its first row, and the end.
+    def records(
+        self, *, key: int, time: int, bytes_max: int, first: int = 0, end: int | None = None
+    ) -> Iterator[tuple[memoryview, int, int]]:
+        """Yield rows as the records of Kafka batches: bytes, their first row, and the end.
+
+        The bytes are overwritten when the next are asked for.
 
         Args:
             key: Index of the string field that is the key.
             time: Index of the instant that is the timestamp.
-            before: Bytes left free at the begin of each buffer.
             bytes_max: Limit of a batch; a larger record gets one of its own.
             first: First row.
             end: Row behind the last, all where not given.
         """
         lengths = np.empty(len(self), dtype=np.int64)
         last = len(self) if end is None else end
-        while first < last:
-            buffer, behind = self._written(first, last, before, bytes_max, key, time, lengths)
-            yield buffer, first, behind
-            first = behind
+        yield from self._written(first, last, bytes_max, key, time, lengths)
 
     def _written(
-        self,
-        first: int,
-        last: int,
-        before: int,
-        bytes_max: int,
-        key: int,
-        time: int,
-        lengths: Int64Array,
-    ) -> tuple[bytearray, int]:
-        """Write what fits and return it with the row behind it."""
-        room = min(bytes_max, (last - first) * ROW_BYTES_GUESS)
-        while True:
-            buffer = bytearray(before + room)
-            view = np.frombuffer(buffer, dtype=np.uint8)
-            end, behind = write(*self._layout(), first, last, key, time, lengths, view, before)
-            del view  # A buffer that is looked at cannot be cut.
-            if end > first:
-                del buffer[behind:]
-                return buffer, end
-            room = behind  # Not even one fits: this is what it takes.
+        self, first: int, last: int, bytes_max: int, key: int, time: int, lengths: Int64Array
+    ) -> Iterator[tuple[memoryview, int, int]]:
+        out = np.empty(min(bytes_max, (last - first) * ROW_BYTES_GUESS), dtype=np.uint8)
+        while first < last:
+            end, size = write(*self._layout(), first, last, key, time, lengths, out)
+            if end == first:  # Not even one fits: this is what it takes.
+                room = np.empty(size, dtype=np.uint8)
+                end, size = write(*self._layout(), first, first + 1, key, time, lengths, room)
+                yield room[:size].data, first, end
+            else:
+                yield out[:size].data, first, end
+            first = end
 
     def _layout(self) -> Layout:
         return (

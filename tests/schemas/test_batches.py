@@ -65,8 +65,8 @@ def by_columns(messages: list[Message], bytes_max: int) -> list[tuple[int, bytes
         }
     )
     rows = Rows.of(batch, fields_of(SAID), HEAD)
-    pieces = rows.batches(key=0, time=2, before=3, bytes_max=bytes_max)
-    return [(end - first, bytes(buffer[3:])) for buffer, first, end in pieces]
+    pieces = rows.records(key=0, time=2, bytes_max=bytes_max)
+    return [(end - first, bytes(records)) for records, first, end in pieces]
 
 
 @given(MESSAGES)

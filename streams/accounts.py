@@ -37,6 +37,7 @@ class Accounts:
     """The accounts of one partition; rows are dense and never reused."""
 
     def __init__(self) -> None:
+        self.checkpoint = 0
         self._count = 0
         self._slots = np.zeros(FIRST_ROWS * SLOTS_PER_ROW, dtype=np.int32)  # Row + 1; 0 is free.
         self._hashes = np.zeros(FIRST_ROWS, dtype=np.int64)
@@ -91,8 +92,9 @@ class Accounts:
             forgotten_until=np.where(known, self._forgotten_until[held], 0).astype(np.int32),
         )
 
-    def apply(self, change: States) -> None:
+    def apply(self, change: States, checkpoint: int | None = None) -> None:
         """Take over the committed state of some accounts."""
+        self.checkpoint = self.checkpoint if checkpoint is None else checkpoint
         rows = change.rows.copy()
         new = np.flatnonzero(rows == NEW)
         rows[new] = self._add(change.names.take(pa.array(new)))
@@ -105,10 +107,13 @@ class Accounts:
         self._forgotten_until[rows] = change.forgotten_until
         self._remember(rows, change.memory)
 
-    def restore(self, balances: pa.RecordBatch) -> None:
+    def restore(self, balances: pa.RecordBatch, checkpoint: int | None = None) -> None:
         """Take over AccountBalance records, each newer than any before of the same account."""
         newest = latest_of_each(balances)
-        self.apply(states_of(newest, self._rows(newest.column("account_id"))))
+        self.apply(states_of(newest, self._rows(newest.column("account_id"))), checkpoint)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def _rows(self, names: pa.StringArray) -> Int64Array:
         rows = np.empty(len(names), dtype=np.int64)

@@ -4,9 +4,9 @@ Its life has an order that must not change:
 
 1. *open*: `init_transactions` fences the former owner and returns once that one's last
    transaction is settled, which is then checked; then the group's committed offsets are read; then
-   the accounts are restored from `account-balances`, read_committed, up to its end.
+   the accounts are restored from `account-balances`, read_committed, up to its end (`restore`).
 2. *work*: drop records below the next offset (slices buffered before a rebalance come again);
-   step; one transaction; only then change the accounts in memory and advance the next offset.
+   step; one transaction; only then change the accounts and advance the next offset.
 3. *close*, when the partition is revoked. Any failure ends the process; the next owner opens
    afresh.
 """
@@ -26,13 +26,12 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.batches import BATCH_BYTES_MAX
 from schemas.catalogue import ACTIVITY_TOPICS
-from schemas.columns import decode
-from schemas.partition import partitions_of
-from streams.accounts import Accounts
 from streams.breaker import Breaker
 from streams.delivery import deliver
+from streams.restore import RETRY_S, restore
 from streams.settings import WorkerSettings
 from streams.slice import Slice
+from streams.states import AccountStore
 from streams.step import Outcome, Rules, step
 
 log = logging.getLogger("carbonflow.book")
@@ -40,7 +39,6 @@ log = logging.getLogger("carbonflow.book")
 CLOSE_WAIT_S_MAX = 5
 SETTLE_WAIT_S_MAX = 10
 ANSWER_WAIT_S_MAX = 30
-RETRY_S = 0.1
 
 
 class OffsetsLost(RuntimeError):
@@ -49,14 +47,6 @@ class OffsetsLost(RuntimeError):
 
 class RecordsMissing(RuntimeError):
     """Records that were never worked are not there to be worked: expired, truncated or skipped."""
-
-
-class PartitionsChanged(RuntimeError):
-    """An account was restored in a partition that is not its own: the topics were repartitioned."""
-
-
-class UnreadableBalance(RuntimeError):
-    """A balance of our own cannot be decoded: the changelog is damaged or from the future."""
 
 
 class TransactionHanging(RuntimeError):
@@ -85,7 +75,7 @@ class Book:
         partition: int,
         producer: AIOKafkaProducer,
         next_offset: dict[str, int],
-        accounts: Accounts,
+        accounts: AccountStore,
         breaker: Breaker,
     ) -> None:
         self.partition = partition
@@ -117,16 +107,18 @@ class Book:
             linger_ms=0,
             compression_type="snappy",
         )
+        accounts: AccountStore | None = None
         try:
             await producer.start()
             await _settled(settings, partition)
             committed = await _committed(settings, partition)
-            accounts = await _restore(settings, partition)
+            accounts = await restore(settings, partition, partitions)
             _check_offsets(settings, partition, committed, accounts)
             await _check_kept(settings, partition, committed)
-            check_at_home(partition, accounts, partitions)
         except BaseException:
             await producer.stop()
+            if accounts is not None:
+                accounts.close()
             raise
         next_offset = {topic: max(offset, 0) for topic, offset in committed.items()}
         log.info(
@@ -153,7 +145,7 @@ class Book:
             outcome = step(fresh, self.accounts, rules)
             self._breaker.check(outcome, len(fresh))
             stepped = time.monotonic()
-            await deliver(
+            checkpoint = await deliver(
                 self._producer,
                 self._settings,
                 self._settings.group_id,
@@ -162,7 +154,7 @@ class Book:
                 rules.partitions,
             )
             delivered = time.monotonic()
-            self.accounts.apply(outcome.change)
+            self.accounts.apply(outcome.change, checkpoint)
             self.next_offset[part.topic] = fresh.next_offset
             self.reached_ms[part.topic] = float(fresh.timestamps_ms[-1])
             seconds = {
@@ -173,10 +165,13 @@ class Book:
             return Worked(fresh, outcome, seconds)
 
     async def close(self) -> None:
-        """Let the slice under way end, then give the producer up."""
+        """Let the slice under way end, then give up the accounts and the producer."""
         async with self._lock:
             self._closed = True
-            await asyncio.wait_for(self._producer.stop(), CLOSE_WAIT_S_MAX)
+            try:
+                self.accounts.close()
+            finally:
+                await asyncio.wait_for(self._producer.stop(), CLOSE_WAIT_S_MAX)
 
 
 async def _settled(settings: WorkerSettings, partition: int) -> None:
@@ -238,7 +233,7 @@ async def _committed_now(settings: WorkerSettings, partition: int) -> dict[str, 
 
 
 def _check_offsets(
-    settings: WorkerSettings, partition: int, committed: Mapping[str, int], accounts: Accounts
+    settings: WorkerSettings, partition: int, committed: Mapping[str, int], accounts: AccountStore
 ) -> None:
     if len(accounts) and not any(offset >= 0 for offset in committed.values()):
         raise OffsetsLost(
@@ -263,42 +258,3 @@ async def _check_kept(
                 f"{source.topic} {partition} is kept from {kept[source]} on, but only those below "
                 f"{committed[topic]} were worked; set the offset of {settings.group_id} to go on"
             )
-
-
-def check_at_home(partition: int, accounts: Accounts, partitions: int) -> None:
-    """Refuse accounts that belong to other partitions.
-
-    Raises:
-        PartitionsChanged: There are some.
-    """
-    strangers = int((partitions_of(accounts.names(), partitions) != partition).sum())
-    if strangers:
-        raise PartitionsChanged(f"{strangers} accounts of partition {partition} belong to others")
-
-
-async def _restore(settings: WorkerSettings, partition: int) -> Accounts:
-    accounts = Accounts()
-    consumer = AIOKafkaConsumer(
-        **settings.client_options(),
-        group_id=None,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=8 << 20,
-    )
-    await consumer.start()
-    try:
-        source = TopicPartition(settings.topic("account-balances"), partition)
-        consumer.assign([source])
-        end = (await consumer.end_offsets([source]))[source]
-        while await consumer.position(source) < end:
-            fetched = await consumer.getmany(source, timeout_ms=500, max_records=50_000)
-            values = [record.value for record in fetched.get(source, ())]
-            if values:
-                decoded = decode("account_balance", values)
-                if decoded.refused:
-                    raise UnreadableBalance(decoded.refused[0].reason)
-                accounts.restore(decoded.batch)
-    finally:
-        await consumer.stop()
-    return accounts

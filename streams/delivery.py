@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from schemas.batches import BATCH_BYTES_MAX, column_batches
+from schemas.batches import BATCH_BYTES_MAX, ColumnBatch, column_batches
 from schemas.partition import partition_of
 from schemas.settings import BrokerSettings
 from streams.slice import Slice
@@ -30,30 +30,21 @@ async def deliver(
     part: Slice,
     outcome: Outcome,
     partitions: int,
-) -> None:
+) -> int | None:
     """Commit the outcome of a slice and the offset after it in one transaction.
+
+    Returns:
+        The offset behind the last balance; None if there is none, or the broker does not say.
 
     Raises:
         ProducerFenced: Another owner has taken over; nothing became visible.
         KafkaError: Nothing became visible; the caller must not go on with this producer.
     """
     name = settings.topic
-    # Composed before the transaction begins, so that it is open no longer than it needs to be.
-    transfers = column_batches(
-        "transfer",
-        outcome.transfers,
-        key="account_id",
-        timestamp="recorded_at",
-        transactional=True,
-    )
-    balances = column_batches(
-        "account_balance",
-        outcome.change.balances(),
-        key="account_id",
-        timestamp="updated_at",
-        transactional=True,
-    )
-    columns = [(name("transfers"), list(transfers)), (name("account-balances"), list(balances))]
+    # Composed before the transaction begins, so that it is open no longer than it needs to be; and
+    # on a thread, because the kernels hold no lock: the next slice is stepped meanwhile.
+    transfers, balances = await asyncio.to_thread(_composed, outcome)
+    columns = [(name("transfers"), transfers), (name("account-balances"), balances)]
     source = TopicPartition(name(part.topic), part.partition)
     offset = OffsetAndMetadata(part.next_offset, "")
     sent: list[asyncio.Future[Any]] = []
@@ -63,6 +54,7 @@ async def deliver(
             for batch in batches:
                 future = await producer.send_batch(batch, topic, partition=part.partition)
                 sent.append(future)
+        last_balances = sent[-1] if balances else None
         refusals = _refusals(part, outcome)
         await _send(producer, name("refusals"), part.partition, refusals, sent)
         for partition, messages in _astray(part, outcome, partitions).items():
@@ -79,6 +71,30 @@ async def deliver(
             if isinstance(failure, ProducerFenced):
                 raise failure from error
         raise
+    if last_balances is None:
+        return None
+    first = int(last_balances.result().offset)
+    # A broker that had the batch already may have forgotten where.
+    return first + balances[-1].record_count() if first >= 0 else None
+
+
+def _composed(outcome: Outcome) -> tuple[list[ColumnBatch], list[ColumnBatch]]:
+    """Return the batches of transfers and of balances."""
+    transfers = column_batches(
+        "transfer",
+        outcome.transfers,
+        key="account_id",
+        timestamp="recorded_at",
+        transactional=True,
+    )
+    balances = column_batches(
+        "account_balance",
+        outcome.change.balances(),
+        key="account_id",
+        timestamp="updated_at",
+        transactional=True,
+    )
+    return list(transfers), list(balances)
 
 
 async def _send(

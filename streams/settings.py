@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from schemas.settings import BrokerSettings
 
@@ -17,7 +18,9 @@ class WorkerSettings(BrokerSettings):
         group: Consumer group and application id, without the prefix.
         instance: Static member id; unique among the running workers, stable over restarts.
         programmes: Files of programmes beside the shipped ones.
-        data_dir: Where Faust keeps its own files.
+        data_dir: Where Faust keeps its own files, and RocksDB the accounts.
+        store: Where accounts are held; both are restored from the topic of balances.
+        store_bytes_max: Memory of RocksDB's caches and buffers, for all partitions together.
         metrics_port: Port of the Prometheus endpoint; 0 switches it off.
         metrics_host: Address it listens on.
         slice_records_max: Records of one slice.
@@ -37,6 +40,8 @@ class WorkerSettings(BrokerSettings):
     instance: str = field(default_factory=socket.gethostname)
     programmes: tuple[str, ...] = ()
     data_dir: Path = Path(".carbonflow/worker")
+    store: Literal["memory", "rocksdb"] = "memory"
+    store_bytes_max: int = 32 << 20
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
     slice_records_max: int = 16_384
@@ -55,3 +60,7 @@ class WorkerSettings(BrokerSettings):
     def group_id(self) -> str:
         """The consumer group with the deployment's prefix."""
         return self.prefix + self.group
+
+    def accounts_dir(self, partition: int) -> Path:
+        """Return where RocksDB keeps the accounts of a partition."""
+        return self.data_dir / "accounts" / str(partition)

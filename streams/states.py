@@ -7,7 +7,7 @@ written to `account-balances`, and taken over by the store of the book once they
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -84,6 +84,49 @@ class States:
         columns["seen_days"] = pa.ListArray.from_arrays(offsets, pa.array(self.memory.days))
         columns["forgotten_until"] = pa.array(self.forgotten_until)
         return pa.RecordBatch.from_pydict(columns)
+
+
+class AccountStore(Protocol):
+    """The accounts of one partition, in memory (`streams.accounts`) or on disk (`streams.disk`).
+
+    What it holds is what `account-balances` says below its checkpoint. It changes only after the
+    transaction that carries the change is committed.
+    """
+
+    @property
+    def checkpoint(self) -> int:
+        """The offset in `account-balances` below which nothing is missing; restoring begins there.
+
+        It may hold later changes, too: to restore what it holds already changes nothing.
+        """
+
+    def __len__(self) -> int:
+        """Return the number of accounts."""
+
+    def names(self) -> pa.StringArray:
+        """Return the account_id of every account."""
+
+    def read(self, names: pa.StringArray) -> States:
+        """Return the state of k different accounts; that of a new one is all zeros."""
+
+    def apply(self, change: States, checkpoint: int | None = None) -> None:
+        """Take over the committed state of some accounts.
+
+        Args:
+            change: Their new states, from what was read last.
+            checkpoint: The offset behind their records; None where nobody knows it.
+        """
+
+    def restore(self, balances: pa.RecordBatch, checkpoint: int | None = None) -> None:
+        """Take over AccountBalance records, each newer than any before of the same account.
+
+        Args:
+            balances: The records, in order.
+            checkpoint: The offset behind them.
+        """
+
+    def close(self) -> None:
+        """Let go of what it has open; closing twice is fine."""
 
 
 def states_of(balances: pa.RecordBatch, rows: Int64Array) -> States:

@@ -25,7 +25,6 @@ from schemas.columns import decode
 from schemas.identity import event_hashes
 from schemas.partition import partitions_of
 from schemas.raw import NULL, Raw
-from streams.accounts import Accounts
 from streams.activities import (
     RECORD_OF_TOPIC,
     Activities,
@@ -34,7 +33,7 @@ from streams.activities import (
 )
 from streams.fold import DAY_MS, fold
 from streams.slice import Slice
-from streams.states import States
+from streams.states import AccountStore, States
 from streams.transfers import FactorNames, transfers_of
 
 VALUE_BYTES_MAX: Final = BATCH_BYTES_MAX
@@ -86,7 +85,7 @@ class Outcome:
     matches: Int64Array
 
 
-def step(part: Slice, accounts: Accounts, rules: Rules) -> Outcome:
+def step(part: Slice, accounts: AccountStore, rules: Rules) -> Outcome:
     """Work one slice of an activity topic."""
     record = RECORD_OF_TOPIC[part.topic]
     values, large = _without_large(part.values)

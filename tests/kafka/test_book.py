@@ -74,7 +74,9 @@ def sessions() -> Slice:
     offsets = np.arange(EVENTS)
     # 2026-10: the sample's last events are from before.
     timestamps_ms = np.full(EVENTS, 1_790_000_000_000)
-    return Slice("charging-sessions", 0, Raw.of(values), Raw.of([None] * EVENTS), offsets, timestamps_ms)
+    return Slice(
+        "charging-sessions", 0, Raw.of(values), Raw.of([None] * EVENTS), offsets, timestamps_ms
+    )
 
 
 @asynccontextmanager

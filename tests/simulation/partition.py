@@ -25,10 +25,10 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.singles import decode_one
-from streams.accounts import Accounts
 from streams.book import Book, Worked
 from streams.breaker import Breaker
 from streams.settings import WorkerSettings
+from streams.states import AccountStore
 from streams.step import Rules
 from tests.streams.scene import SESSIONS, TRIPS, Event, held, part_of, restored
 
@@ -88,7 +88,7 @@ class Log:
         """Return what is committed on an output topic."""
         return [one for one in self.written if one.topic == topic]
 
-    def restore(self) -> Accounts:
+    def restore(self) -> AccountStore:
         """Return the accounts of `account-balances`, as a book that opens has them."""
         return restored(one.value for one in self.on("account-balances") if one.value)
 

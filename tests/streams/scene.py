@@ -18,6 +18,7 @@ from schemas.raw import Raw
 from schemas.singles import encode_one
 from streams.accounts import Accounts
 from streams.slice import Slice
+from streams.states import AccountStore
 from streams.step import Outcome, Rules, step
 from streams.transfers import FactorNames
 
@@ -126,7 +127,7 @@ def rules(*, partitions: int = 1, dedupe_days: int = 35) -> Rules:
     return Rules(load_programmes(), factors, FactorNames.of(factors), partitions, dedupe_days)
 
 
-def work(accounts: Accounts, part: Slice, by: Rules | None = None) -> Outcome:
+def work(accounts: AccountStore, part: Slice, by: Rules | None = None) -> Outcome:
     """Step a slice and take its change over, as a book does after a commit."""
     outcome = step(part, accounts, by or rules())
     accounts.apply(outcome.change)
@@ -138,16 +139,16 @@ def wire_balances(outcome: Outcome) -> list[bytes]:
     return encode("account_balance", outcome.change.balances())
 
 
-def restored(values: Iterable[bytes]) -> Accounts:
+def restored(values: Iterable[bytes], accounts: AccountStore | None = None) -> AccountStore:
     """Return accounts restored from balances as a book restores them."""
-    accounts = Accounts()
+    accounts = Accounts() if accounts is None else accounts
     decoded = decode("account_balance", list(values))
     assert not decoded.refused
     accounts.restore(decoded.batch)
     return accounts
 
 
-def held(accounts: Accounts, names: Iterable[str]) -> dict[str, tuple[Any, ...]]:
+def held(accounts: AccountStore, names: Iterable[str]) -> dict[str, tuple[Any, ...]]:
     """Return all that accounts hold of those of the names they know."""
     listed = list(names)
     states = accounts.read(pa.array(listed, pa.string()))
@@ -165,7 +166,7 @@ def held(accounts: Accounts, names: Iterable[str]) -> dict[str, tuple[Any, ...]]
     return found
 
 
-def remembered(accounts: Accounts, name: str, hashes: Iterable[int]) -> list[bool]:
+def remembered(accounts: AccountStore, name: str, hashes: Iterable[int]) -> list[bool]:
     """Return which events an account remembers."""
     wanted = np.array(list(hashes), dtype=np.int64)
     memory = accounts.read(pa.array([name])).memory

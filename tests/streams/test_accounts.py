@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
 import pyarrow as pa
 import pytest
 
@@ -9,7 +13,8 @@ from schemas.columns import decode
 from schemas.singles import decode_one
 from streams import memory
 from streams.accounts import Accounts
-from streams.states import NEW
+from streams.disk import About, DiskAccounts
+from streams.states import NEW, AccountStore
 from tests.streams.scene import (
     DAY_MS,
     HOUR_MS,
@@ -27,6 +32,7 @@ from tests.streams.scene import (
 )
 
 TODAY = NOW_MS // DAY_MS
+New: TypeAlias = Callable[[], AccountStore]
 
 
 def on_day(number: int, account: str = "anna") -> dict[str, object]:
@@ -36,8 +42,28 @@ def on_day(number: int, account: str = "anna") -> dict[str, object]:
     )
 
 
-def test_an_account_nobody_booked_on_is_new_and_empty() -> None:
-    accounts = Accounts()
+@pytest.fixture(params=["memory", "rocksdb"])
+def new(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[New]:
+    """Make stores of the kind that is tested; each is empty."""
+    made: list[AccountStore] = []
+
+    def make() -> AccountStore:
+        about = About("group", 0, 1)
+        folder = tmp_path / str(len(made))
+        made.append(
+            Accounts()
+            if request.param == "memory"
+            else DiskAccounts.open(folder, about, bytes_max=8 << 20)
+        )
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.close()
+
+
+def test_an_account_nobody_booked_on_is_new_and_empty(new: New) -> None:
+    accounts = new()
     states = accounts.read(pa.array(["anna", "bert"]))
     assert states.rows.tolist() == [NEW, NEW]
     assert states.numbers.tolist() == [[0] * 11] * 2
@@ -46,8 +72,8 @@ def test_an_account_nobody_booked_on_is_new_and_empty() -> None:
     assert remembered(accounts, "anna", [0, 1]) == [False, False]
 
 
-def test_a_balance_record_holds_the_whole_state() -> None:
-    outcome = work(Accounts(), sessions_of(session(), session()))
+def test_a_balance_record_holds_the_whole_state(new: New) -> None:
+    outcome = work(new(), sessions_of(session(), session()))
     record, fields = decode_one(wire_balances(outcome)[0])
     assert record == "account_balance"
     seen = fields.pop("seen")
@@ -72,28 +98,34 @@ def test_a_balance_record_holds_the_whole_state() -> None:
     }
 
 
-def test_of_several_records_of_an_account_the_latest_is_restored() -> None:
-    accounts = Accounts()
+def test_of_several_records_of_an_account_the_latest_is_restored(
+    new: New,
+) -> None:
+    accounts = new()
     values = []
     for number in range(5):
         values += wire_balances(work(accounts, sessions_of(on_day(number), on_day(9, "bert"))))
-    assert held(restored(values), ["anna", "bert"]) == held(accounts, ["anna", "bert"])
+    assert held(restored(values, new()), ["anna", "bert"]) == held(accounts, ["anna", "bert"])
 
 
-def test_restoring_in_portions_is_restoring_at_once() -> None:
-    accounts, portions = Accounts(), Accounts()
+def test_restoring_in_portions_is_restoring_at_once(new: New) -> None:
+    accounts, portions = new(), new()
     values = []
     for number in (0, 1, 50):
         part = part_of([event(on_day(number), NOW_MS + number * DAY_MS)])
         values += wire_balances(work(accounts, part))
         portions.restore(decode("account_balance", values[-1:]).batch)
-    assert held(portions, ["anna"]) == held(restored(values), ["anna"]) == held(accounts, ["anna"])
+    assert (
+        held(portions, ["anna"])
+        == held(restored(values, new()), ["anna"])
+        == held(accounts, ["anna"])
+    )
     everything = [one for one, _ in held(accounts, ["anna"])["anna"][2]]
     assert all(remembered(portions, "anna", everything))
 
 
-def test_memory_forgets_after_dedupe_days_and_not_before() -> None:
-    accounts = Accounts()
+def test_memory_forgets_after_dedupe_days_and_not_before(new: New) -> None:
+    accounts = new()
     by = rules(dedupe_days=35)
     work(accounts, part_of([event(on_day(0))]), by)
     first = held(accounts, ["anna"])["anna"][2][0][0]
@@ -106,21 +138,23 @@ def test_memory_forgets_after_dedupe_days_and_not_before() -> None:
     assert forgotten_until == TODAY
 
 
-def test_what_was_forgotten_stays_forgotten_after_a_restore() -> None:
-    accounts = Accounts()
+def test_what_was_forgotten_stays_forgotten_after_a_restore(
+    new: New,
+) -> None:
+    accounts = new()
     values = []
     for number in (0, 40):
         part = part_of([event(on_day(number), NOW_MS + number * DAY_MS)])
         values += wire_balances(work(accounts, part))
     first = decode_one(values[0])[1]["seen"]
-    again = restored(values)
+    again = restored(values, new())
     assert isinstance(first, list)
     assert remembered(again, "anna", first) == [False]
     assert held(again, ["anna"])["anna"][3] == TODAY
 
 
-def test_no_other_account_can_make_one_forget() -> None:
-    accounts = Accounts()
+def test_no_other_account_can_make_one_forget(new: New) -> None:
+    accounts = new()
     work(accounts, part_of([event(on_day(0)), event(on_day(1))]))
     before = held(accounts, ["anna"])["anna"][2]
     far = [event(on_day(2), NOW_MS + DAY_MS), event(on_day(99, "bert"), NOW_MS + 99 * DAY_MS)]
@@ -131,10 +165,10 @@ def test_no_other_account_can_make_one_forget() -> None:
 
 
 def test_a_busy_account_forgets_its_oldest_days_and_says_until_when(
-    monkeypatch: pytest.MonkeyPatch,
+    new: New, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "SEEN_MAX", 3)
-    accounts = Accounts()
+    accounts = new()
     for number in (0, 1, 2, 3, 4):
         work(accounts, part_of([event(on_day(number), NOW_MS + number * DAY_MS)]))
     _, _, seen, forgotten_until = held(accounts, ["anna"])["anna"]
@@ -142,16 +176,20 @@ def test_a_busy_account_forgets_its_oldest_days_and_says_until_when(
     assert forgotten_until == TODAY + 1
 
 
-def test_a_quiet_account_keeps_its_memory_until_it_is_booked_on_again() -> None:
-    accounts = Accounts()
+def test_a_quiet_account_keeps_its_memory_until_it_is_booked_on_again(
+    new: New,
+) -> None:
+    accounts = new()
     work(accounts, part_of([event(on_day(0))]))
     before = held(accounts, ["anna"])
     work(accounts, part_of([event(on_day(99, "bert"), NOW_MS + 99 * DAY_MS)]))
     assert held(accounts, ["anna"]) == before
 
 
-def test_accounts_grow_beyond_any_first_size_and_keep_what_they_hold() -> None:
-    accounts = Accounts()
+def test_accounts_grow_beyond_any_first_size_and_keep_what_they_hold(
+    new: New,
+) -> None:
+    accounts = new()
     names = [f"account-{number}" for number in range(5000)]
     for first in range(0, 5000, 1250):
         events = [
@@ -164,8 +202,10 @@ def test_accounts_grow_beyond_any_first_size_and_keep_what_they_hold() -> None:
     assert energies.tolist() == list(range(1000, 6000))
 
 
-def test_accounts_remember_through_moves_and_clearings_of_their_memory() -> None:
-    accounts = Accounts()
+def test_accounts_remember_through_moves_and_clearings_of_their_memory(
+    new: New,
+) -> None:
+    accounts = new()
     names = [f"account-{number}" for number in range(300)]
     booked: dict[str, set[tuple[int, int]]] = {name: set() for name in names}
     for turn in range(30):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from carbon.explain import rate_one
 from schemas.singles import decode_one
 from streams.accounts import Accounts
-from streams.states import SUMS
+from streams.states import SUMS, AccountStore
 from tests.streams.scene import (
     DAY_MS,
     HOUR_MS,
@@ -43,7 +43,7 @@ EVERYONE = (*ACCOUNTS, "emil")
 class Books:
     """Accounts, and all that was delivered for them."""
 
-    accounts: Accounts = field(default_factory=Accounts)
+    accounts: AccountStore = field(default_factory=Accounts)
     transfers: list[dict[str, Any]] = field(default_factory=list)
     refusals: list[tuple[str, int, str]] = field(default_factory=list)
     balances: list[bytes] = field(default_factory=list)

@@ -141,7 +141,10 @@ def test_a_record_in_the_wrong_partition_is_put_right_and_booked_once(play: Play
     play(scenario)
 
 
-def test_a_worker_killed_in_the_middle_and_started_again_books_everything_once(play: Play) -> None:
+@pytest.mark.parametrize("store", ["memory", "rocksdb"])
+def test_a_worker_killed_in_the_middle_and_started_again_books_everything_once(
+    play: Play, store: str
+) -> None:
     events = [
         event(session(session_id=f"S{number}", account_id=f"account-{number % 50}"))
         for number in range(3000)
@@ -151,7 +154,7 @@ def test_a_worker_killed_in_the_middle_and_started_again_books_everything_once(p
         await made.make_topics()
         await made.publish([replace(GRID, region="CN-BJ", value_mg=555_400)])
         await made.send(SESSIONS, events[:2000])
-        small = {"slice_records_max": 20, "slice_bytes_max": 8192}
+        small = {"slice_records_max": 20, "slice_bytes_max": 8192, "store": store}
         worker = made.start(**small)
         await made.until_committed(200, worker)
         worker.kill()

@@ -1,0 +1,190 @@
+"""Restoring: the accounts of a partition, as `account-balances` has them.
+
+What is held in memory begins with nothing. A store on disk has most of it already and needs only
+what came after its checkpoint, whoever wrote that: this worker before it was killed, or another
+that owned the partition meanwhile.
+
+Kafka decides what is true. The record before the checkpoint must still be there, and be what the
+store holds of its account. If it is not, the topic was made anew or cut, or compacted while the
+store was away for long; then the store is thrown away and everything is restored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import pyarrow as pa
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+
+from schemas.columns import decode
+from schemas.fetching import fetch_columns
+from schemas.partition import partitions_of
+from schemas.raw import Raw
+from streams.accounts import Accounts
+from streams.disk import About, DiskAccounts, FolderInUse
+from streams.settings import WorkerSettings
+from streams.states import NEW, AccountStore, states_of
+
+log = logging.getLogger("carbonflow.book")
+
+# One partition after another, in small portions: all at once is slower and takes a multiple of the
+# memory, which the allocator does not give back.
+FETCH_BYTES: Final = 2 << 20
+RECORDS_MAX: Final = 8192
+TURNS: Final = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]()
+FOLDER_WAIT_S_MAX = 10
+RETRY_S: Final = 0.1
+
+
+class PartitionsChanged(RuntimeError):
+    """An account was restored in a partition that is not its own: the topics were repartitioned."""
+
+
+class UnreadableBalance(RuntimeError):
+    """A balance of our own cannot be decoded: the changelog is damaged or from the future."""
+
+
+class Stale(Exception):
+    """A store does not hold what the topic says; the message says how that shows."""
+
+
+async def restore(settings: WorkerSettings, partition: int, partitions: int) -> AccountStore:
+    """Return the accounts of a partition; nobody else may be writing its balances.
+
+    Raises:
+        PartitionsChanged: An account belongs to another partition.
+        UnreadableBalance: A balance cannot be read.
+        FolderInUse: Another process has the store on disk open, and does not let go of it.
+    """
+    store = await _opened(settings, partition, partitions)
+    try:
+        try:
+            await _replay(settings, partition, partitions, store)
+        except Stale as why:
+            store.close()
+            store = await _opened(settings, partition, partitions, afresh=str(why))
+            await _replay(settings, partition, partitions, store)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+async def _opened(
+    settings: WorkerSettings, partition: int, partitions: int, *, afresh: str | None = None
+) -> AccountStore:
+    if settings.store == "memory":
+        return Accounts()
+    folder = settings.accounts_dir(partition)
+    about = About(settings.group_id, partition, partitions)
+    deadline = time.monotonic() + FOLDER_WAIT_S_MAX
+    while True:
+        try:
+            return DiskAccounts.open(
+                folder, about, bytes_max=settings.store_bytes_max, afresh=afresh
+            )
+        except FolderInUse as error:
+            # Its owner has been fenced, and lets go of it when it closes its book or ends.
+            if time.monotonic() > deadline:
+                raise
+            log.info("waiting for the accounts of book %d: %s", partition, error)
+        await asyncio.sleep(RETRY_S)
+
+
+async def _replay(
+    settings: WorkerSettings, partition: int, partitions: int, store: AccountStore
+) -> None:
+    """Bring a store to the end of `account-balances`, when no other store is.
+
+    Raises:
+        Stale: It holds something else than the topic.
+    """
+    async with TURNS.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+        await _replay_now(settings, partition, partitions, store)
+
+
+async def _replay_now(
+    settings: WorkerSettings, partition: int, partitions: int, store: AccountStore
+) -> None:
+    consumer = AIOKafkaConsumer(
+        **settings.client_options(),
+        group_id=None,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=FETCH_BYTES,
+    )
+    await consumer.start()
+    try:
+        fetch_columns(consumer, records_max=lambda: RECORDS_MAX)
+        source = TopicPartition(settings.topic("account-balances"), partition)
+        consumer.assign([source])
+        end = int((await consumer.end_offsets([source]))[source])
+        # A store that holds something is shown its own last record, too.
+        last = store.checkpoint - 1
+        consumer.seek(source, max(last, 0))
+        is_known = last < 0
+        while await consumer.position(source) < end:
+            fetched = await consumer.getmany(source, timeout_ms=500)
+            for records in fetched.get(source, ()):
+                balances = _decoded(records.values)
+                if not is_known:
+                    check_last(store, balances.slice(0, 1), int(records.offsets[0]))
+                    is_known = True
+                check_at_home(partition, balances.column("account_id"), partitions)
+                store.restore(balances, int(records.offsets[-1]) + 1)
+    finally:
+        await consumer.stop()
+    if not is_known:
+        raise Stale(
+            f"its checkpoint is {store.checkpoint}, and from before that the topic has nothing "
+            f"to its end, {end}"
+        )
+
+
+def _decoded(values: Raw) -> pa.RecordBatch:
+    decoded = decode("account_balance", values)
+    if decoded.refused:
+        raise UnreadableBalance(decoded.refused[0].reason)
+    return decoded.batch
+
+
+def check_last(store: AccountStore, balance: pa.RecordBatch, offset: int) -> None:
+    """Check that a store is of the same topic, by the record before its checkpoint.
+
+    Args:
+        store: A store with a checkpoint.
+        balance: The first record of the topic that is not before that one, a single row.
+        offset: Where it is.
+
+    Raises:
+        Stale: It is not that record, or not what the store holds.
+    """
+    if offset != store.checkpoint - 1:
+        raise Stale(
+            f"the record before its checkpoint {store.checkpoint} is gone; {offset} is there"
+        )
+    there = states_of(balance, np.array([NEW]))
+    held = store.read(balance.column("account_id"))
+    same = np.array_equal(held.numbers, there.numbers) and np.array_equal(
+        held.memory.hashes, there.memory.hashes
+    )
+    if not (held.known().all() and same):
+        raise Stale(f"the record before its checkpoint {store.checkpoint} is not what it holds")
+
+
+def check_at_home(partition: int, names: pa.StringArray, partitions: int) -> None:
+    """Refuse accounts that belong to other partitions.
+
+    Raises:
+        PartitionsChanged: There are some.
+    """
+    strangers = int((partitions_of(names, partitions) != partition).sum())
+    if strangers:
+        raise PartitionsChanged(f"{strangers} accounts of partition {partition} belong to others")

@@ -39,8 +39,11 @@ check: $(STAMP) ## Lint, types and the import rule.
 bench: $(STAMP) ## Compare our worker with its peers: same broker, same records.
 	@$(BIN)/python -m benchmarks.run
 
-bench-full: $(STAMP) ## The same on a real Apache Kafka, too, and with Kafka Streams.
-	@$(BIN)/python -m benchmarks.run --full
+bench-full: $(STAMP) ## All benchmarks: a real Apache Kafka and Kafka Streams, state, sink, latency, ...
+	@$(BIN)/python -m benchmarks.run --full; failed=$$?; \
+	for each in breakdown scaling restate sink state queries latency capacity; do \
+	  echo "== $$each"; $(BIN)/python -m benchmarks.$$each || failed=1; \
+	done; exit $$failed
 
 # The benchmark asks for these two when it needs them. The peers' packages are no part of ours.
 $(PEERS)/.installed: requirements-bench.lock

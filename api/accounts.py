@@ -1,16 +1,19 @@
 """Accounts: balances and statements."""
 
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime
 
+from api.gathering import Gathering
 from api.models import Balance, Balances, BalancesRequest, Statement, Transfer
 from api.problems import ProblemError, not_found, responses
 from api.settings import ApiSettings
 from sinks.cursor import CursorError
 from sinks.queries import Queries
+from sinks.records import Balance as Stored
 
 Account = Annotated[str, Path(description="The account.", examples=["driver-7"])]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
@@ -25,16 +28,21 @@ def accounts(queries: Queries, settings: ApiSettings) -> APIRouter:
     """Return the routes of accounts."""
     router = APIRouter(prefix="/v1", tags=["accounts"])
 
+    def ask(account_ids: Sequence[str]) -> Iterable[Stored]:
+        return queries.balances(account_ids)
+
+    gathered = Gathering(ask, accounts_max=settings.api_accounts_max)
+
     @router.get("/accounts/{account_id:path}/balance", responses=responses(HTTPStatus.NOT_FOUND))
-    def balance(account_id: Account) -> Balance:
+    async def balance(account_id: Account) -> Balance:
         """Return what an account adds up to."""
-        found = queries.balance(account_id)
+        (found,) = await gathered.balances([account_id])
         if found is None:
             raise not_found(f"account {account_id!r}")
         return Balance.of(found)
 
     @router.post("/balances", responses=responses(HTTPStatus.REQUEST_ENTITY_TOO_LARGE))
-    def balances(request: BalancesRequest) -> Balances:
+    async def balances(request: BalancesRequest) -> Balances:
         """Return the balances of many accounts; a POST because ids are many, nothing is changed."""
         wanted = list(dict.fromkeys(request.account_ids))
         if len(wanted) > settings.api_accounts_max:
@@ -43,9 +51,11 @@ def accounts(queries: Queries, settings: ApiSettings) -> APIRouter:
                 "too-many-accounts",
                 f"{len(wanted)} accounts are more than {settings.api_accounts_max}.",
             )
-        found = [Balance.of(each) for each in queries.balances(wanted)]
-        known = {each.account_id for each in found}
-        return Balances(balances=found, unknown=[each for each in wanted if each not in known])
+        found = dict(zip(wanted, await gathered.balances(wanted), strict=True))
+        return Balances(
+            balances=[Balance.of(each) for _, each in sorted(found.items()) if each is not None],
+            unknown=[account_id for account_id, each in found.items() if each is None],
+        )
 
     @router.get(
         "/accounts/{account_id:path}/statement",

@@ -74,12 +74,22 @@ class Queries:
         return found[0] if found else None
 
     def balances(self, account_ids: Sequence[str]) -> tuple[Balance, ...]:
-        """Return the balances of those accounts that exist, by account."""
+        """Return the balances of those accounts that exist, by account.
+
+        The one question that leaves the view aside, because it is asked most: FINAL merges the
+        rows around an account too, which takes three times as long. Here the rows of an account,
+        of which each part of the table has one at most, come as they are, and the latest wins.
+        """
         sql = (
-            f"SELECT {_columns(Balance)} FROM {{db}}.accounts "
-            "WHERE account_id IN {ids:Array(String)} ORDER BY account_id"
+            f"SELECT {_columns(Balance)}, _offset FROM {{db}}.balances "
+            "WHERE account_id IN {ids:Array(String)}"
         )
-        return self._values(Balance, sql, ids=list(account_ids))
+        latest: dict[str, Sequence[Any]] = {}
+        for row in self._rows(sql, ids=list(account_ids)):
+            known = latest.get(row[0])
+            if known is None or known[-1] < row[-1]:
+                latest[row[0]] = row
+        return tuple(_value(Balance, latest[account_id][:-1]) for account_id in sorted(latest))
 
     def top_accounts(self, *, limit: int = 10) -> tuple[Balance, ...]:
         """Return the accounts with the largest net reduction; among equals, the most emissions."""

@@ -20,7 +20,7 @@ FILE_ROWS = 400
 # Records of both topics: every session, and every trip that could be mapped.
 RECORDS = 30_114 + 3_300 - 905 - 121
 # Small slices make the work long enough to be killed in its middle.
-SMALL = {"CARBONFLOW_SLICE_RECORDS_MAX": "256"}
+SMALL = {"CARBONFLOW_SLICE_RECORDS_MAX": "64"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,18 @@ def test_parts_keep_to_their_size_and_each_says_where_to_go_on(log: Log, records
     assert found == expected
 
 
+def test_a_transaction_that_commits_is_read_though_a_broker_names_one_that_ended_before() -> None:
+    log = Log(aborted=[(0, 0)])
+    log.append([(1, b"a", b"aborted", [])], producer=0)
+    log.marker(0, commit=False)
+    behind = log.end
+    log.append([(1, b"b", b"committed", [])], producer=0)
+    log.marker(0, commit=True)
+    log.data = log.data[dict(log.batches)[behind + 1] :]
+    found = [row for part in columns(log, behind, READ_COMMITTED, 10) for row in rows_of(part)]
+    assert [row[3] for row in found] == [b"committed"]
+
+
 def test_records_with_headers_are_named() -> None:
     log = Log()
     log.append([(1, b"k", b"v", []), (1, b"k", b"v", [("h", b"x")]), (1, None, None, [])])

@@ -22,7 +22,7 @@ from typing import Any, Final
 from aiokafka.errors import ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from aiokafka.structs import OffsetAndMetadata, RecordMetadata, TopicPartition
 
 from schemas.singles import decode_one
 from streams.book import Book, Worked
@@ -130,13 +130,15 @@ class Producer:
 
     async def send_batch(
         self, batch: BatchBuilder, topic: str, *, partition: int
-    ) -> asyncio.Future[None]:
+    ) -> asyncio.Future[RecordMetadata]:
         """Write a batch, not visible yet."""
         assert partition == PARTITION
+        first = len(self._log.on(topic)) + sum(one.topic == topic for one in self._pending)
         self._pending += written(topic, bytes(batch._build()))
         self._end_if(Fault.WITHIN_TRANSACTION)
-        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        sent.set_result(None)
+        sent: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+        place = TopicPartition(topic, partition)
+        sent.set_result(RecordMetadata(topic, partition, place, first, 0, 0, 0))
         return sent
 
     async def send_offsets_to_transaction(

@@ -1,19 +1,17 @@
 """Accounts: balances and statements."""
 
-from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime
 
-from api.gathering import Gathering
+from api.balances import Balances as Source
 from api.models import Balance, Balances, BalancesRequest, Statement, Transfer
 from api.problems import ProblemError, not_found, responses
 from api.settings import ApiSettings
 from sinks.cursor import CursorError
 from sinks.queries import Queries
-from sinks.records import Balance as Stored
 
 Account = Annotated[str, Path(description="The account.", examples=["driver-7"])]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
@@ -24,19 +22,14 @@ def bad_cursor(error: CursorError) -> ProblemError:
     return ProblemError(HTTPStatus.BAD_REQUEST, "bad-cursor", f"The cursor is {error}.")
 
 
-def accounts(queries: Queries, settings: ApiSettings) -> APIRouter:
-    """Return the routes of accounts."""
+def accounts(queries: Queries, source: Source, settings: ApiSettings) -> APIRouter:
+    """Return the routes of accounts; balances come from `source`, statements from the store."""
     router = APIRouter(prefix="/v1", tags=["accounts"])
-
-    def ask(account_ids: Sequence[str]) -> Iterable[Stored]:
-        return queries.balances(account_ids)
-
-    gathered = Gathering(ask, accounts_max=settings.api_accounts_max)
 
     @router.get("/accounts/{account_id:path}/balance", responses=responses(HTTPStatus.NOT_FOUND))
     async def balance(account_id: Account) -> Balance:
         """Return what an account adds up to."""
-        (found,) = await gathered.balances([account_id])
+        (found,) = await source.balances([account_id])
         if found is None:
             raise not_found(f"account {account_id!r}")
         return Balance.of(found)
@@ -51,7 +44,7 @@ def accounts(queries: Queries, settings: ApiSettings) -> APIRouter:
                 "too-many-accounts",
                 f"{len(wanted)} accounts are more than {settings.api_accounts_max}.",
             )
-        found = dict(zip(wanted, await gathered.balances(wanted), strict=True))
+        found = dict(zip(wanted, await source.balances(wanted), strict=True))
         return Balances(
             balances=[Balance.of(each) for _, each in sorted(found.items()) if each is not None],
             unknown=[account_id for account_id, each in found.items() if each is None],

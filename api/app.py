@@ -1,4 +1,4 @@
-"""The API: read-only HTTP over the store.
+"""The API: read-only HTTP over the store, and balances from the topic they are published on.
 
 `create_app` builds an application from its parts and keeps nothing outside it; `serve` runs it.
 Queries are synchronous, so routes are plain functions, which FastAPI calls on its own threads; a
@@ -6,8 +6,9 @@ chDB client takes them one at a time.
 """
 
 import asyncio
+import gc
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from typing import Any
@@ -17,6 +18,8 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from api.accounts import accounts
+from api.balances import Balances
+from api.gathering import Gathering
 from api.ledger import ledger
 from api.metrics import ApiMetrics, Measured
 from api.problems import add_problem_handlers, schemas
@@ -50,6 +53,7 @@ def create_app(
     settings: ApiSettings,
     registry: CollectorRegistry,
     programmes: Mapping[str, Programme],
+    balances: Balances | None = None,
 ) -> FastAPI:
     """Return the application.
 
@@ -58,18 +62,20 @@ def create_app(
         settings: Limits.
         registry: Where its metrics go, and what `/metrics` shows.
         programmes: Programmes by name, to recompute explained transfers with.
+        balances: Where balances come from; the store where not given.
     """
     app = _Api(
         title="Carbonflow", version=version("carbonflow"), description=_ABOUT, redoc_url=None
     )
     metrics = ApiMetrics(registry)
+    source = balances or Gathering(queries.balances, accounts_max=settings.api_accounts_max)
     add_problem_handlers(app)
     app.add_middleware(Measured, metrics=metrics)
-    app.include_router(accounts(queries, settings))
+    app.include_router(accounts(queries, source, settings))
     app.include_router(ledger(queries, programmes))
     app.include_router(factors(queries, settings))
     app.include_router(refusals(queries, settings))
-    app.include_router(service(queries, metrics))
+    app.include_router(service(queries, source, metrics))
     return app
 
 
@@ -85,35 +91,41 @@ async def serve(
     app: FastAPI,
     settings: ApiSettings,
     *,
-    stop: asyncio.Event | None = None,
+    stop: asyncio.Event,
     listening: Callable[[str], None] | None = None,
+    beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
     """Serve an application until stopped.
 
-    With `stop` it is served by an event loop on a thread of its own: whatever else the caller's
-    loop has to do, such as unpacking what a consumer fetched, no request waits for it.
+    An event loop on a thread of its own serves it: whatever else the caller's loop has to do, such
+    as unpacking what a consumer fetched, no request waits for it.
 
     Args:
         app: The application.
         settings: Where to listen.
-        stop: Set it to end; without one, SIGINT and SIGTERM do.
+        stop: Set it to end.
         listening: Called with the URL once connections are accepted.
+        beside: Makes what runs on the same loop for as long, such as `FollowedBalances.run`; if it
+            ends, so does serving.
 
     Raises:
         OSError: The port is taken.
+        Exception: What `beside` raised.
     """
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
-    server = uvicorn.Server(config) if stop is None else _Server(config)
+    server = _Server(config)
+    # What the application is made of stays; the collector would walk it again and again, and
+    # requests would wait for tens of milliseconds.
+    gc.collect()
+    gc.freeze()
     with socket.create_server((settings.api_host, settings.api_port)) as door:
         # Its connections inherit it. asyncio sets it only on sockets that name their protocol, and
         # without it the body of an answer waits 40 ms for the client to acknowledge the head.
         door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if listening is not None:
             listening(f"http://{settings.api_host}:{door.getsockname()[1]}")
-        if stop is None:
-            await server.serve(sockets=[door])
-            return
-        serving = asyncio.create_task(asyncio.to_thread(server.run, [door]))
+        served = _served(server, door, beside)
+        serving = asyncio.create_task(asyncio.to_thread(asyncio.run, served))
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -121,3 +133,23 @@ async def serve(
             stopping.cancel()
             server.should_exit = True
         await serving
+
+
+async def _served(
+    server: uvicorn.Server,
+    door: socket.socket,
+    beside: Callable[[], Coroutine[Any, Any, None]] | None,
+) -> None:
+    serving = asyncio.create_task(server.serve(sockets=[door]))
+    if beside is None:
+        await serving
+        return
+    other = asyncio.create_task(beside())
+    try:
+        await asyncio.wait({serving, other}, return_when=asyncio.FIRST_COMPLETED)
+        if other.done():
+            await other
+    finally:
+        server.should_exit = True
+        other.cancel()
+        await asyncio.wait({serving, other})

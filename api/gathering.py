@@ -35,7 +35,11 @@ class Gathering:
         self._wanted: dict[str, asyncio.Future[Balance | None]] = {}
         self._answering: asyncio.Task[None] | None = None
 
-    async def balances(self, account_ids: Iterable[str]) -> list[Balance | None]:
+    def is_ready(self) -> bool:
+        """Return True: the store says itself when it is away."""
+        return True
+
+    async def balances(self, account_ids: Sequence[str]) -> list[Balance | None]:
         """Return the balances of accounts in their order, None where nothing was ever booked.
 
         Raises:

@@ -4,6 +4,7 @@ ProblemError          the API said no: unknown account, bad cursor, store not re
 validation            FastAPI's own checks of paths, queries and bodies: 422, with a list of what is
 wrong where
 HTTPException         unknown route or method
+NotLevelError         balances are still being read at the start: 503, come again in a second
 StoreError            the store is away: 503; it refuses a question: as any other
 Exception             a bug: 500 without details, which stand in the log
 """
@@ -18,8 +19,11 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from sinks.connect import StoreError, is_away, reason
+from sinks.following import NotLevelError
 
 NOT_READY = "store-not-ready"
+NOT_LEVEL = "balances-not-ready"
+AGAIN_S = 1
 MEDIA_TYPE = "application/problem+json"
 
 log = logging.getLogger("carbonflow.api")
@@ -66,12 +70,26 @@ def not_found(what: str) -> ProblemError:
     return ProblemError(HTTPStatus.NOT_FOUND, "not-found", f"There is no {what}.")
 
 
+def not_level() -> ProblemError:
+    """Return the problem that balances are still being read."""
+    return ProblemError(
+        HTTPStatus.SERVICE_UNAVAILABLE, NOT_LEVEL, "Balances are still being read; ask again soon."
+    )
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Make every error of an app a problem."""
 
     def no(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ProblemError)
-        return _answer(request, error.status, error.kind, error.detail)
+        answer = _answer(request, error.status, error.kind, error.detail)
+        if error.kind == NOT_LEVEL:
+            answer.headers["retry-after"] = str(AGAIN_S)
+        return answer
+
+    def early(request: Request, error: Exception) -> JSONResponse:
+        log.info("%s %s: %s", request.method, request.url.path, error)
+        return no(request, not_level())
 
     def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
@@ -105,6 +123,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         )
 
     app.add_exception_handler(ProblemError, no)
+    app.add_exception_handler(NotLevelError, early)
     app.add_exception_handler(StoreError, store)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -6,16 +6,17 @@ from http import HTTPStatus
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from api.balances import Balances
 from api.metrics import ApiMetrics
 from api.models import Health
-from api.problems import NOT_READY, ProblemError, responses
+from api.problems import NOT_READY, ProblemError, not_level, responses
 from sinks.connect import StoreError, reason
 from sinks.queries import Queries
 
 log = logging.getLogger("carbonflow.api")
 
 
-def service(queries: Queries, metrics: ApiMetrics) -> APIRouter:
+def service(queries: Queries, balances: Balances, metrics: ApiMetrics) -> APIRouter:
     """Return the routes of operation."""
     router = APIRouter(tags=["service"])
 
@@ -26,13 +27,15 @@ def service(queries: Queries, metrics: ApiMetrics) -> APIRouter:
 
     @router.get("/readyz", responses=responses())
     def readyz() -> Health:
-        """Say whether the store answers and has its tables."""
+        """Say whether the store answers and has its tables, and balances are at hand."""
         if not _answers(queries):
             raise ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 NOT_READY,
                 "The store does not answer, or lacks its tables.",
             )
+        if not balances.is_ready():
+            raise not_level()
         return Health(status="ready")
 
     @router.get("/metrics", response_class=Response, responses=responses())

@@ -102,7 +102,8 @@ def sink() -> None:
 @click.command(
     epilog="\b\nExample:\n  CARBONFLOW_CLICKHOUSE_URL=http://clickhouse:8123 carbonflow api\n\n"
     "\b\nIt listens on CARBONFLOW_API_HOST (127.0.0.1) and CARBONFLOW_API_PORT (8080), and serves\n"
-    "its metrics there. CARBONFLOW_LOG_LEVEL is the level of the log (INFO)."
+    "its metrics there. Balances come from their topic at CARBONFLOW_BOOTSTRAP, or from the store\n"
+    "where CARBONFLOW_API_BALANCES is store. CARBONFLOW_LOG_LEVEL is the level of the log (INFO)."
 )
 def api() -> None:
     """Run the HTTP API over ClickHouse; GET /docs describes it, /metrics measures it."""
@@ -110,17 +111,26 @@ def api() -> None:
 
     from api.app import create_app, serve
     from api.settings import ApiSettings
+    from schemas.settings import BrokerSettings
     from sinks.connect import StoreSettings, connect
+    from sinks.following import FollowedBalances
+    from sinks.latest import UnreadableBalanceError
+    from sinks.metrics import FollowingMetrics
     from sinks.queries import Queries
 
     settings = settings_of(ApiSettings)
+    broker = settings_of(BrokerSettings)
     store = settings_of(StoreSettings)
     log_to_stderr(settings_of(LogSettings))
     programmes = read_programmes()
     with store_at(store.clickhouse_url):
         queries = Queries(connect(store.clickhouse_url), database=store.database)
+    registry = CollectorRegistry()
+    followed = None
+    if settings.api_balances == "topic":
+        followed = FollowedBalances(broker, FollowingMetrics(registry))
     app = create_app(
-        queries, settings=settings, registry=CollectorRegistry(), programmes=programmes
+        queries, settings=settings, registry=registry, programmes=programmes, balances=followed
     )
 
     async def run() -> None:
@@ -129,10 +139,14 @@ def api() -> None:
             settings,
             stop=_asked_to_stop(),
             listening=lambda url: print(url, flush=True),
+            beside=followed.run if followed else None,
         )
 
     try:
-        asyncio.run(run())
+        with broker_at(broker.bootstrap):
+            asyncio.run(run())
+    except UnreadableBalanceError as error:
+        raise Failure(f"a balance cannot be read: {error}") from error
     except (OSError, OverflowError) as error:
         raise Failure(
             f"cannot listen on {settings.api_host}:{settings.api_port} "

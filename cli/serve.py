@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +15,6 @@ from cli.programmes import read_programmes
 
 if TYPE_CHECKING:
     from carbon.factors import Factor
-    from carbon.programmes import Programme
     from embedded.progress import View
     from embedded.stack import StackSettings
 
@@ -71,7 +69,7 @@ def up(
         if port_is_taken(port):
             raise Failure(f"port {port} is taken; {option} gives another")
     factors = read_factors((RELEASE, *specs))
-    programmes = read_programmes()
+    read_programmes()  # What is wrong with them is said before anything starts.
     settings = StackSettings(
         data_dir=data_dir,
         what="carbonflow up",
@@ -81,7 +79,7 @@ def up(
     )
     with view(Console(stderr=True), quiet=False) as seen:
         try:
-            _serve(settings, factors, programmes, api_port, seen)
+            _serve(settings, factors, api_port, seen)
         except KeyboardInterrupt:
             seen.tell("stopped")
         except StackError as error:
@@ -91,20 +89,16 @@ def up(
 def _serve(
     settings: StackSettings,
     factors: list[Factor],
-    programmes: Mapping[str, Programme],
     api_port: int,
     seen: View,
 ) -> None:
     from embedded.job import prepare
-    from embedded.serving import serving
     from embedded.stack import TICK_S, running
 
     with running(settings, tell=seen.tell) as stack:
         prepare(stack, factors, view=seen)
         stack.start_workers()
-        urls = {"bootstrap": stack.broker.bootstrap, "api": f"http://127.0.0.1:{api_port}"}
-        stop = asyncio.Event()
-        served = stack.beside(serving(stack, programmes=programmes, port=api_port, stop=stop), stop)
+        urls = {"bootstrap": stack.broker.bootstrap, "api": stack.start_api(api_port)}
         stack.ownership.tell({"what": settings.what, **urls})
         print(f"broker   {urls['bootstrap']}")
         print(f"api      {urls['api']}  (docs: {urls['api']}/docs)")
@@ -113,8 +107,7 @@ def _serve(
         print(f"data     {settings.data_dir}  (Ctrl-C stops)", flush=True)
         seen.stage("running")
         pause = threading.Event()
-        while not served.done():
+        while True:
             stack.check()
             seen.tick(stack.read())
             pause.wait(TICK_S)
-        raise Failure(f"the API ended: {served.exception()}")

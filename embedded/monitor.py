@@ -36,6 +36,23 @@ class Standing:
     lag: int
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at a running stack.
+
+    Attributes:
+        worker: Where the workers stand on the activities.
+        sink: Where the sink stands on everything.
+        refused: Refusals stored since the stack started.
+        sink_rows: Rows stored since then.
+    """
+
+    worker: Standing
+    sink: Standing
+    refused: int
+    sink_rows: int
+
+
 class Monitor:
     """Asks one broker; used from one event loop."""
 

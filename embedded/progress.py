@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from embedded.stack import Reading
+from embedded.monitor import Reading
 from producers.load import Progress
 
 WINDOW_S = 5.0

@@ -1,22 +1,52 @@
-"""The API of a running stack: the same application as in production, and one route more.
+"""The API of a running stack, as a process of its own: `python -m embedded.serving`.
 
-`GET /v1/verify` compares source, ledger and balances; only the stack can, because it owns both
-the store and the broker.
+It is the application of production, which reads the store through its door, and follows the topic
+of balances. Two things come on top: `GET /v1/verify` compares source, ledger and balances, and
+`/metrics` also has the metrics of the process that it belongs to, the sink's among them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
-from dataclasses import asdict
-from typing import Any
+import os
+import signal
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.request import urlopen
 
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 from pydantic import BaseModel
 
 from api.app import create_app, serve
 from api.settings import ApiSettings
-from carbon.programmes import Programme
-from embedded.stack import Stack
+from embedded.monitor import Monitor
+from producers.programmes.load import load_programmes
+from schemas.catalogue import ACTIVITY_TOPICS
+from schemas.settings import BrokerSettings, read_settings
+from sinks.connect import Client, StoreSettings, connect
+from sinks.following import FollowedBalances
+from sinks.metrics import FollowingMetrics
+from sinks.queries import Queries
+from sinks.verify import verify
+
+METRICS_S_MAX = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingSettings(BrokerSettings):
+    """What the stack tells this process, read from `CARBONFLOW_<FIELD>`.
+
+    Attributes:
+        group: The workers' consumer group.
+        programmes: Files of programmes beside the shipped ones, as its workers have them.
+    """
+
+    group: str
+    programmes: tuple[str, ...] = ()
 
 
 class Disagreement(BaseModel):
@@ -35,28 +65,64 @@ class Agreement(BaseModel):
     drift: list[Disagreement]
 
 
-def serving(
-    stack: Stack, *, programmes: Mapping[str, Programme], port: int, stop: asyncio.Event
-) -> Coroutine[Any, Any, None]:
-    """Return what serves the API of a stack until `stop` is set.
+class _Behind(Collector):
+    """The metrics of the process behind a door, asked for when this one's are."""
 
-    Args:
-        stack: The running stack.
-        programmes: Programmes by name, as its workers have them.
-        port: Port of 127.0.0.1.
-        stop: Set it to end.
-    """
-    settings = ApiSettings(api_port=port)
-    app = create_app(
-        stack.queries, settings=settings, registry=stack.registry, programmes=programmes
-    )
+    def __init__(self, url: str) -> None:
+        self._url = f"{url}/metrics"
+
+    def collect(self) -> Iterable[Metric]:
+        """Return them."""
+        with urlopen(self._url, timeout=METRICS_S_MAX) as answer:
+            text = answer.read().decode()
+        return list(text_string_to_metric_families(text))
+
+    def describe(self) -> Iterable[Metric]:
+        """Name none: nobody needs to be asked to register."""
+        return ()
+
+
+def add_verify(app: FastAPI, client: Client, settings: ServingSettings) -> None:
+    """Add the route that compares source, ledger and balances."""
 
     @app.get("/v1/verify", tags=["ledger"])
-    def verify() -> Agreement:
+    async def compare() -> Agreement:
         """Compare source, ledger and balances. What is under way meanwhile can look like drift."""
-        verdict = stack.verify()
+        monitor = Monitor(settings.bootstrap)
+        await monitor.open()
+        try:
+            worked = await monitor.committed(settings.group, ACTIVITY_TOPICS)
+        finally:
+            await monitor.close()
+        offsets = {(place.topic, place.partition): offset for place, offset in worked.items()}
+        verdict = await asyncio.to_thread(verify, client, offsets)
         return Agreement(
             ok=verdict.ok, drift=[Disagreement(**asdict(one)) for one in verdict.drift]
         )
 
-    return serve(app, settings, stop=stop)
+
+async def main() -> None:
+    """Serve until SIGTERM."""
+    settings = read_settings(ServingSettings, os.environ)
+    store = read_settings(StoreSettings, os.environ)
+    registry = CollectorRegistry()
+    registry.register(_Behind(store.clickhouse_url))
+    client = connect(store.clickhouse_url)
+    balances = FollowedBalances(settings, FollowingMetrics(registry))
+    served = read_settings(ApiSettings, os.environ)
+    app = create_app(
+        Queries(client, database=store.database),
+        settings=served,
+        registry=registry,
+        programmes=load_programmes([Path(name) for name in settings.programmes]),
+        balances=balances,
+    )
+    add_verify(app, client, settings)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(app, served, stop=stop, beside=balances.run)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

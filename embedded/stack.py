@@ -7,10 +7,10 @@
     <data dir>/worker/    Faust's own files
     <data dir>/logs/      what the children say
 
-The broker and the workers are child processes; the sink, and whoever asks the store, share this
-process, because chDB has one owner. Parts start in the order of their needs and stop in the
-reverse. If this process is killed, in any way, its children end with it, and the next stack over
-the same folder goes on where it was.
+The broker, the workers and the API are child processes; the sink shares this process with the
+store, because chDB has one owner. The API reads it through a door (`embedded.door`). Parts start in
+the order of their needs and stop in the reverse. If this process is killed, in any way, its
+children end with it, and the next stack over the same folder goes on where it was.
 
     StackError            a part cannot start or has ended for good; the message says which and why
 """
@@ -31,11 +31,13 @@ from typing import Any, TypeVar
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
+from embedded.api import Api, ApiError
 from embedded.background import Background
 from embedded.broker import Broker, BrokerError
+from embedded.door import open_to_readers
 from embedded.folder import RealBooksError, clear, mark_real, mark_sample
 from embedded.log import logged
-from embedded.monitor import Monitor, Standing
+from embedded.monitor import Monitor, Reading, Standing
 from embedded.ownership import InUseError, Ownership, UnusableError
 from embedded.store import Store, StoreError
 from embedded.upkeep import empty_store, rewind_sink, store_is_ahead
@@ -91,23 +93,6 @@ class StackSettings:
     worker_environ: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One look at a running stack.
-
-    Attributes:
-        worker: Where the workers stand on the activities.
-        sink: Where the sink stands on everything.
-        refused: Refusals stored since the stack started.
-        sink_rows: Rows stored since then.
-    """
-
-    worker: Standing
-    sink: Standing
-    refused: int
-    sink_rows: int
-
-
 class Stack:
     """A running stack, without its workers until `start_workers`; made with `running`."""
 
@@ -155,6 +140,7 @@ class Stack:
         )
         parts.callback(self._end_sink)
         self._parts = parts
+        self._api: Api | None = None
         self._workers = Workers(
             environ={
                 **settings.worker_environ,
@@ -191,11 +177,34 @@ class Stack:
             mark_real(self.settings.data_dir)
         self._workers.start(self.settings.workers)
 
+    def start_api(self, port: int) -> str:
+        """Start the API, and return its URL once it is there.
+
+        Raises:
+            StackError: A part has ended for good, or the API is not there in time.
+        """
+        door = self._parts.enter_context(open_to_readers(self.store.path, self.registry))
+        api = self._api = Api.start(
+            port,
+            environ={
+                "CARBONFLOW_BOOTSTRAP": self.broker.bootstrap,
+                "CARBONFLOW_PREFIX": "",
+                "CARBONFLOW_GROUP": GROUP,
+                "CARBONFLOW_CLICKHOUSE_URL": door,
+                "CARBONFLOW_DATABASE": "carbonflow",
+            },
+            log_path=self.settings.data_dir.resolve() / "logs" / "api.log",
+        )
+        self._parts.callback(api.stop)
+        with _explained():
+            api.wait(self.check)
+        return api.url
+
     def check(self) -> None:
         """Start again a worker that has ended.
 
         Raises:
-            StackError: The broker or the sink has ended, or a worker keeps ending.
+            StackError: The broker, the sink or the API has ended, or a worker keeps ending.
         """
         with _explained():
             self.broker.check()
@@ -204,6 +213,8 @@ class Stack:
                 with self._blaming_the_broker():
                     fault = self._sink.exception() or "it stopped"
                     raise StackError(f"the sink ended: {fault!r}")
+            if self._api is not None:
+                self._api.check()
 
     def read(self) -> Reading:
         """Look at the stack now."""
@@ -233,12 +244,6 @@ class Stack:
                 return future.result()
         finally:
             future.cancel()
-
-    def beside(self, work: Coroutine[Any, Any, T], stop: asyncio.Event) -> Future[T]:
-        """Run a coroutine beside the stack; when the stack stops, `stop` is set and it may end."""
-        future = self._background.start(work)
-        self._parts.callback(self._finish, future, stop, _CLOSE_S)
-        return future
 
     def settle(self, on_tick: Callable[[Reading], None]) -> None:
         """Return once every activity is worked, and everything that came of it stored.
@@ -369,6 +374,7 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except (
+        ApiError,
         BrokerError,
         WorkerError,
         InUseError,

@@ -22,9 +22,10 @@ __all__ = ["Store", "StoreError"]
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """An open store; `writer` and `reader` are clients to it, which raise StoreError."""
+    """An open store in `path`; `writer` and `reader` are clients to it, which raise StoreError."""
 
     owned: Ownership
+    path: str
     writer: Client
     reader: Client
 
@@ -38,13 +39,14 @@ class Store:
                 or the data is broken.
         """
         owned = Ownership.take(folder, what="a carbonflow store")
+        path = str(folder / "chdb")
         try:
-            writer = _handle(folder / "chdb")
+            writer = _handle(path)
         except BaseException:
             owned.release()
             raise
         try:
-            return cls(owned, writer, _handle(folder / "chdb"))
+            return cls(owned, path, writer, _handle(path))
         except BaseException:
             writer.close()
             owned.release()
@@ -63,5 +65,5 @@ class Store:
         self.close()
 
 
-def _handle(path: Path) -> Client:
-    return clickhouse_connect.get_client(interface="chdb", path=str(path))
+def _handle(path: str) -> Client:
+    return clickhouse_connect.get_client(interface="chdb", path=path)

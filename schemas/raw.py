@@ -41,6 +41,24 @@ class Raw(Sequence[bytes | None]):
         data = bytes_of(b"".join(value for value in values if value))
         return cls(data, ends - np.maximum(given, 0), given)
 
+    @classmethod
+    def together(cls, parts: Sequence[Raw]) -> Raw:
+        """Return some values, one part at least, as one, without what else is in their buffers."""
+        if len(parts) == 1:
+            return parts[0]
+        pieces, begins, base = [], [], 0
+        for part in parts:
+            first = int(part.begins.min())
+            piece = part.data[first : int((part.begins + np.maximum(part.sizes, 0)).max())]
+            pieces.append(piece)
+            begins.append(part.begins + (base - first))
+            base += len(piece)
+        return cls(
+            bytes_of(np.concatenate(pieces)),
+            np.concatenate(begins),
+            np.concatenate([part.sizes for part in parts]),
+        )
+
     def __len__(self) -> int:
         return len(self.sizes)
 

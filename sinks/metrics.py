@@ -87,3 +87,18 @@ class SinkMetrics:
         )
         self.freshness = Freshness()
         registry.register(self.freshness)
+
+
+class FollowingMetrics:
+    """Metrics of whoever follows the topic of balances."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.records = Counter(
+            "carbonflow_balances_followed", "Records of balances taken in.", registry=registry
+        )
+        self.lag_offsets = Gauge(
+            "carbonflow_balances_lag_offsets",
+            "Offsets between what is taken in and what is readable.",
+            ["partition"],
+            registry=registry,
+        )

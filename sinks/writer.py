@@ -22,7 +22,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.columns import decode
-from schemas.kernel import bytes_of
 from schemas.raw import Raw
 from schemas.records import Records
 from sinks.connect import Client, database_name
@@ -178,7 +177,7 @@ class _Group:
         )
         self.offset = np.concatenate([each.offsets for each in records])
         self.timestamp_ms = np.concatenate([each.timestamps_ms for each in records])
-        self.values = _together([each.values for each in records])
+        self.values = Raw.together([each.values for each in records])
 
     def place(self, position: int) -> str:
         """Return partition and offset of a record, for people."""
@@ -205,24 +204,6 @@ class _Group:
         if not found:
             return pa.nulls(len(positions), pa.string())
         return pa.array([found.get(position) for position in positions.tolist()], pa.string())
-
-
-def _together(raws: Sequence[Raw]) -> Raw:
-    """Return values as one, without what else is in their buffers."""
-    if len(raws) == 1:
-        return raws[0]
-    pieces, begins, base = [], [], 0
-    for raw in raws:
-        first = int(raw.begins.min())
-        piece = raw.data[first : int((raw.begins + np.maximum(raw.sizes, 0)).max())]
-        pieces.append(piece)
-        begins.append(raw.begins + (base - first))
-        base += len(piece)
-    return Raw(
-        bytes_of(np.concatenate(pieces)),
-        np.concatenate(begins),
-        np.concatenate([raw.sizes for raw in raws]),
-    )
 
 
 def _decoded(topic: str, group: _Group) -> Rows:

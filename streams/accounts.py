@@ -3,32 +3,24 @@
 Nothing here changes before the transaction that carries the change is committed: `step` reads, the
 book applies what came of it afterwards. Restoring is applying what `account-balances` says.
 
-No Python object stands for an account: names lie in one buffer and are found by their hash, the
-events an account remembers lie together in another, with room to grow. A million accounts take
-some hundred megabytes, and to read or change a thousand of them is one call.
+No Python object stands for an account: its row is found by its name (`schemas.names`), the events
+it remembers lie together in one array, with room to grow. A million accounts take some hundred
+megabytes, and to read or change a thousand of them is one call.
 """
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from carbon.exact import Int32Array, Int64Array
+from carbon.exact import Int64Array
 from carbon.rate import Words
-from schemas.identity import text_hashes
-from schemas.kernel import UInt8Array, bytes_of
+from schemas.names import FIRST_ROWS, Names, grown
 from streams import rows as kernels
 from streams.memory import Memory
 from streams.states import NEW, NUMBERS, States, latest_of_each, states_of
-
-D = TypeVar("D", bound=np.generic)
-
-FIRST_ROWS: Final = 1024
-SLOTS_PER_ROW: Final = 2
-"""Slots of the index for each row there is room for: at most half of them are taken."""
 
 GARBAGE_SHARE_MAX: Final = 0.5
 
@@ -38,11 +30,7 @@ class Accounts:
 
     def __init__(self) -> None:
         self.checkpoint = 0
-        self._count = 0
-        self._slots = np.zeros(FIRST_ROWS * SLOTS_PER_ROW, dtype=np.int32)  # Row + 1; 0 is free.
-        self._hashes = np.zeros(FIRST_ROWS, dtype=np.int64)
-        self._text = np.zeros(FIRST_ROWS * 16, dtype=np.uint8)
-        self._text_offsets = np.zeros(FIRST_ROWS + 1, dtype=np.int64)
+        self._names = Names()
         self._vocabulary: dict[str, int] = {}
         self._programme = np.zeros(FIRST_ROWS, dtype=np.int32)
         self._numbers = np.zeros((FIRST_ROWS, NUMBERS), dtype=np.int64)
@@ -56,18 +44,15 @@ class Accounts:
         self._seen_room = np.zeros(FIRST_ROWS, dtype=np.int32)
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._names)
 
     def names(self) -> pa.StringArray:
         """Return the account_id of every account."""
-        offsets = self._text_offsets[: self._count + 1]
-        return pa.LargeStringArray.from_buffers(
-            len(self), pa.py_buffer(offsets), pa.py_buffer(self._text)
-        ).cast(pa.string())
+        return self._names.all()
 
     def read(self, names: pa.StringArray) -> States:
         """Return the state of k different accounts; that of a new one is all zeros."""
-        rows = self._rows(names)
+        rows = self._names.rows(names)
         known = rows != NEW
         held = np.where(known, rows, 0)
         counts = np.where(known, self._seen_count[held], 0).astype(np.int64)
@@ -110,33 +95,22 @@ class Accounts:
     def restore(self, balances: pa.RecordBatch, checkpoint: int | None = None) -> None:
         """Take over AccountBalance records, each newer than any before of the same account."""
         newest = latest_of_each(balances)
-        self.apply(states_of(newest, self._rows(newest.column("account_id"))), checkpoint)
+        self.apply(states_of(newest, self._names.rows(newest.column("account_id"))), checkpoint)
 
     def close(self) -> None:
         """Nothing is open."""
 
-    def _rows(self, names: pa.StringArray) -> Int64Array:
-        rows = np.empty(len(names), dtype=np.int64)
-        text, offsets = _text_of(names)
-        kernels.find(
-            text_hashes(names), text, offsets, self._slots, self._hashes, self._text,
-            self._text_offsets, rows,
-        )  # fmt: skip
-        return rows
-
     def _add(self, names: pa.StringArray) -> Int64Array:
         """Make rows for names that have none and return them."""
-        first, end = self._count, self._count + len(names)
-        text, offsets = _text_of(names)
-        begin = int(self._text_offsets[first])
-        size = int(offsets[-1]) - int(offsets[0])
-        self._grow(end, begin + size)
-        self._text[begin : begin + size] = text[offsets[0] : offsets[-1]]
-        self._text_offsets[first + 1 : end + 1] = offsets[1:] - offsets[0] + np.int64(begin)
-        self._hashes[first:end] = text_hashes(names)
-        self._count = end
-        kernels.index(self._hashes, first, end, self._slots)
-        return np.arange(first, end)
+        rows = self._names.add(names)
+        room = len(self._names)
+        self._programme = grown(self._programme, room)
+        self._numbers = grown(self._numbers, room)
+        self._forgotten_until = grown(self._forgotten_until, room)
+        self._seen_at = grown(self._seen_at, room)
+        self._seen_count = grown(self._seen_count, room)
+        self._seen_room = grown(self._seen_room, room)
+        return rows
 
     def _remember(self, rows: Int64Array, memory: Memory) -> None:
         counts = memory.counts()
@@ -146,8 +120,8 @@ class Accounts:
         self._seen_live += int((room - self._seen_room[rows]).sum())
         ends = self._seen_end + np.cumsum(np.where(moved, room, 0))
         needed = int(ends[-1]) if len(ends) else 0
-        self._seen = _grown(self._seen, needed)
-        self._seen_days = _grown(self._seen_days, needed)
+        self._seen = grown(self._seen, needed)
+        self._seen_days = grown(self._seen_days, needed)
         self._seen_at[rows] = np.where(moved, ends - room, self._seen_at[rows])
         self._seen_room[rows] = room
         self._seen_count[rows] = counts
@@ -161,47 +135,14 @@ class Accounts:
 
     def compact(self) -> None:
         """Move the memory of all accounts together, without the places that were left."""
-        room = self._seen_room[: self._count].astype(np.int64)
+        room = self._seen_room[: len(self)].astype(np.int64)
         at = np.cumsum(room) - room
         seen = np.zeros(max(int(room.sum()), 1), dtype=np.int64)
         days = np.zeros(len(seen), dtype=np.int32)
         kernels.compact(
-            self._seen, self._seen_days, self._seen_at, self._seen_count[: self._count], at,
+            self._seen, self._seen_days, self._seen_at, self._seen_count[: len(self)], at,
             seen, days,
         )  # fmt: skip
         self._seen, self._seen_days = seen, days
-        self._seen_at[: self._count] = at
+        self._seen_at[: len(self)] = at
         self._seen_end = self._seen_live = int(room.sum())
-
-    def _grow(self, rows: int, text_bytes: int) -> None:
-        self._text = _grown(self._text, text_bytes)
-        if rows <= len(self._hashes):
-            return
-        self._hashes = _grown(self._hashes, rows)
-        room = len(self._hashes)
-        self._text_offsets = _grown(self._text_offsets, room + 1)
-        self._programme = _grown(self._programme, room)
-        self._numbers = _grown(self._numbers, room)
-        self._forgotten_until = _grown(self._forgotten_until, room)
-        self._seen_at = _grown(self._seen_at, room)
-        self._seen_count = _grown(self._seen_count, room)
-        self._seen_room = _grown(self._seen_room, room)
-        if room * SLOTS_PER_ROW > len(self._slots):
-            slots = 1 << (room * SLOTS_PER_ROW - 1).bit_length()
-            self._slots = np.zeros(slots, dtype=np.int32)
-            kernels.index(self._hashes, 0, self._count, self._slots)
-
-
-def _grown(array: npt.NDArray[D], count: int) -> npt.NDArray[D]:
-    """Return the array with room for that many and more, if it has not got it."""
-    if count <= len(array):
-        return array
-    grown = np.zeros((max(count, len(array) * 3 // 2), *array.shape[1:]), dtype=array.dtype)
-    grown[: len(array)] = array
-    return grown
-
-
-def _text_of(names: pa.StringArray) -> tuple[UInt8Array, Int32Array]:
-    buffers = names.buffers()
-    offsets: Int32Array = np.frombuffer(buffers[1], np.int32, len(names) + 1, names.offset * 4)
-    return bytes_of(buffers[2] or b""), offsets

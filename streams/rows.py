@@ -1,4 +1,4 @@
-"""Loops over the rows of `Accounts`: find names, copy states out, copy memories in.
+"""Loops over the rows of `Accounts`: copy states out, copy memories in.
 
 A thousand accounts lie all over memory, so each costs some cache misses and nothing else; a pass
 of numpy for each column would pay for them again and again.
@@ -7,50 +7,7 @@ of numpy for each column would pay for them again and again.
 from __future__ import annotations
 
 from carbon.exact import Int32Array, Int64Array
-from schemas.kernel import UInt8Array, kernel
-
-
-@kernel
-def find(
-    hashes: Int64Array,
-    text: UInt8Array,
-    offsets: Int32Array,
-    slots: Int32Array,
-    row_hashes: Int64Array,
-    row_text: UInt8Array,
-    row_offsets: Int64Array,
-    rows: Int64Array,
-) -> None:
-    """Find the row of each name, -1 for a name that has none."""
-    mask = len(slots) - 1
-    for at in range(len(hashes)):
-        begin, size = offsets[at], offsets[at + 1] - offsets[at]
-        slot = hashes[at] & mask
-        rows[at] = -1
-        while slots[slot] != 0:
-            row = slots[slot] - 1
-            if row_hashes[row] == hashes[at]:
-                there = row_offsets[row]
-                same = row_offsets[row + 1] - there == size
-                index = 0
-                while same and index < size:
-                    same = row_text[there + index] == text[begin + index]
-                    index += 1
-                if same:
-                    rows[at] = row
-                    break
-            slot = (slot + 1) & mask
-
-
-@kernel
-def index(row_hashes: Int64Array, first: int, end: int, slots: Int32Array) -> None:
-    """Enter rows first to end into the slots."""
-    mask = len(slots) - 1
-    for row in range(first, end):
-        slot = row_hashes[row] & mask
-        while slots[slot] != 0:
-            slot = (slot + 1) & mask
-        slots[slot] = row + 1
+from schemas.kernel import kernel
 
 
 @kernel

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from carbon.exact import BoolArray, Int32Array, Int64Array
 from carbon.rate import Words
+from schemas.names import ABSENT
 from streams.memory import Memory
 
 SUMS: Final = (
@@ -31,7 +32,7 @@ SUMS: Final = (
 
 TIMES: Final = ("last_booked_at", "updated_at")
 NUMBERS: Final = len(SUMS) + len(TIMES)
-NEW: Final = -1
+NEW: Final = ABSENT
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -33,7 +33,8 @@ from producers.rules import FileMapping
 from producers.targets import RECORDS
 from schemas.catalogue import TOPICS
 from schemas.settings import variable
-from sinks.metrics import SinkMetrics
+from sinks.metrics import FollowingMetrics, SinkMetrics
+from sinks.queries import Queries
 from streams.metrics import WorkerMetrics
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -252,6 +253,7 @@ def metrics_of(kind: Any) -> set[tuple[str, str, tuple[str, ...]]]:
         ("Metrics of the worker", WorkerMetrics),
         ("Metrics of the sink", SinkMetrics),
         ("Metrics of the API", ApiMetrics),
+        ("Metrics of followed balances", FollowingMetrics),
     ],
 )
 def test_metrics_are_documented_with_type_and_labels(title: str, kind: Any) -> None:
@@ -266,7 +268,8 @@ def test_metrics_are_documented_with_type_and_labels(title: str, kind: Any) -> N
 
 
 def test_routes_are_those_of_the_application_and_of_the_stack() -> None:
-    queries: Any = None  # Nobody asks.
+    nowhere: Any = None  # Nobody asks.
+    queries = Queries(nowhere)
     app = create_app(queries, settings=ApiSettings(), registry=CollectorRegistry(), programmes={})
     served = {
         f"{method.upper()} {path}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from prometheus_client import CollectorRegistry
 from api.app import create_app, serve
 from api.settings import ApiSettings
 from sinks.connect import connect
+from sinks.following import NotLevelError
+from sinks.latest import UnreadableBalanceError
 from sinks.migrate import migrate
 from sinks.queries import Queries
+from sinks.records import Balance
 from tests import clickhouse_server
 from tests.api.asked import Http
 from tests.sinks.facts import Facts
@@ -321,10 +325,57 @@ def test_the_application_is_served_until_stopped(facts: Facts) -> None:
     asyncio.run(scenario())
 
 
+class Early:
+    """Balances that cannot tell yet."""
+
+    def is_ready(self) -> bool:
+        """Return that it is not."""
+        return False
+
+    async def balances(self, account_ids: Sequence[str]) -> list[Balance | None]:
+        """Say so."""
+        raise NotLevelError(f"nobody knows {account_ids} yet")
+
+
+def test_balances_that_are_not_at_hand_yet_are_asked_for_again(facts: Facts) -> None:
+    queries = Queries(facts.client, database=facts.database)
+    app = create_app(
+        queries,
+        settings=ApiSettings(),
+        registry=CollectorRegistry(),
+        programmes={},
+        balances=Early(),
+    )
+    for path in ("/v1/accounts/ann/balance", "/readyz"):
+        answer = Http(app).ask("GET", path)
+        assert (answer.status_code, answer.json()["type"]) == (
+            503,
+            "urn:carbonflow:problem:balances-not-ready",
+        )
+        assert answer.headers["retry-after"] == "1"
+    assert get(Http(app), "/v1/accounts/ann/statement")["transfers"]
+
+
+def test_serving_ends_with_what_runs_beside_it(facts: Facts) -> None:
+    queries = Queries(facts.client, database=facts.database)
+    settings = ApiSettings(api_port=0)
+    app = create_app(queries, settings=settings, registry=CollectorRegistry(), programmes={})
+
+    async def beside() -> None:
+        raise UnreadableBalanceError("damaged")
+
+    async def scenario() -> None:
+        async with asyncio.timeout(30):
+            await serve(app, settings, stop=asyncio.Event(), beside=beside)
+
+    with pytest.raises(UnreadableBalanceError, match="damaged"):
+        asyncio.run(scenario())
+
+
 def test_a_taken_port_is_an_error(facts: Facts) -> None:
     queries = Queries(facts.client, database=facts.database)
     app = create_app(queries, settings=ApiSettings(), registry=CollectorRegistry(), programmes={})
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = ApiSettings(api_port=taken.getsockname()[1])
         with pytest.raises(OSError, match="in use"):
-            asyncio.run(serve(app, settings))
+            asyncio.run(serve(app, settings, stop=asyncio.Event()))

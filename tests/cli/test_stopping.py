@@ -22,10 +22,15 @@ def store(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_an_api_that_is_asked_to_stop_ends_well(store: str, how: signal.Signals) -> None:
+@pytest.mark.parametrize("balances", ["topic", "store"])
+def test_an_api_that_is_asked_to_stop_ends_well(
+    store: str, broker: str, balances: str, how: signal.Signals
+) -> None:
     environ = {
         **os.environ,
         "CARBONFLOW_CLICKHOUSE_URL": store,
+        "CARBONFLOW_BOOTSTRAP": broker if balances == "topic" else "127.0.0.1:1",
+        "CARBONFLOW_API_BALANCES": balances,
         "CARBONFLOW_API_PORT": str(free_port()),
     }
     api = subprocess.Popen(
@@ -36,3 +41,22 @@ def test_an_api_that_is_asked_to_stop_ends_well(store: str, how: signal.Signals)
         assert api.stdout.readline().startswith("http://127.0.0.1:")
         api.send_signal(how)
         assert api.wait(STOP_S_MAX) == 0
+
+
+def test_an_api_without_the_broker_of_its_balances_says_so(store: str) -> None:
+    environ = {
+        **os.environ,
+        "CARBONFLOW_CLICKHOUSE_URL": store,
+        "CARBONFLOW_BOOTSTRAP": "127.0.0.1:1",
+        "CARBONFLOW_API_PORT": str(free_port()),
+    }
+    done = subprocess.run(
+        (sys.executable, "-m", "cli.main", "api"),
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=STOP_S_MAX,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "the broker 127.0.0.1:1 does not answer" in done.stderr

@@ -29,7 +29,7 @@ PINNED: Final = re.compile(r"[\w./-]+:\d+\.\d+[\w.-]*")
 SETTINGS: Final[dict[str, tuple[type, ...]]] = {
     "worker": (WorkerSettings,),
     "sink": (SinkSettings, StoreSettings, MetricsSettings),
-    "api": (ApiSettings, StoreSettings),
+    "api": (ApiSettings, BrokerSettings, StoreSettings),
     "migrate": (StoreSettings,),
     "topics": (BrokerSettings,),
     "factors": (BrokerSettings,),

@@ -1,0 +1,139 @@
+"""Names: which row each of many different strings has, without a Python object for any of them.
+
+The strings lie in one buffer and are found by their hash, a thousand of them in one call. Rows
+count from 0 in the order in which names were added, and are never reused, so whoever keeps
+something for each name keeps it in arrays.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from schemas.identity import text_hashes
+from schemas.kernel import Int32Array, Int64Array, UInt8Array, bytes_of, kernel
+
+D = TypeVar("D", bound=np.generic)
+
+FIRST_ROWS: Final = 1024
+SLOTS_PER_ROW: Final = 2
+"""Slots of the index for each row there is room for: at most half of them are taken."""
+
+ABSENT: Final = -1
+
+
+class Names:
+    """Different strings and their rows."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._slots = np.zeros(FIRST_ROWS * SLOTS_PER_ROW, dtype=np.int32)  # Row + 1; 0 is free.
+        self._hashes = np.zeros(FIRST_ROWS, dtype=np.int64)
+        self._text = np.zeros(FIRST_ROWS * 16, dtype=np.uint8)
+        self._offsets = np.zeros(FIRST_ROWS + 1, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def all(self) -> pa.StringArray:
+        """Return the names in the order of their rows."""
+        offsets = self._offsets[: self._count + 1]
+        return pa.LargeStringArray.from_buffers(
+            len(self), pa.py_buffer(offsets), pa.py_buffer(self._text)
+        ).cast(pa.string())
+
+    def rows(self, names: pa.StringArray) -> Int64Array:
+        """Return the row of each of n names, ABSENT for one that has none."""
+        rows = np.empty(len(names), dtype=np.int64)
+        text, offsets = _text_of(names)
+        _find(
+            text_hashes(names), text, offsets, self._slots, self._hashes, self._text,
+            self._offsets, rows,
+        )  # fmt: skip
+        return rows
+
+    def add(self, names: pa.StringArray) -> Int64Array:
+        """Return the rows made for n different names that have none."""
+        first, end = self._count, self._count + len(names)
+        text, offsets = _text_of(names)
+        begin = int(self._offsets[first])
+        size = int(offsets[-1]) - int(offsets[0])
+        self._grow(end, begin + size)
+        self._text[begin : begin + size] = text[offsets[0] : offsets[-1]]
+        self._offsets[first + 1 : end + 1] = offsets[1:] - offsets[0] + np.int64(begin)
+        self._hashes[first:end] = text_hashes(names)
+        self._count = end
+        _index(self._hashes, first, end, self._slots)
+        return np.arange(first, end)
+
+    def _grow(self, rows: int, text_bytes: int) -> None:
+        self._text = grown(self._text, text_bytes)
+        if rows <= len(self._hashes):
+            return
+        self._hashes = grown(self._hashes, rows)
+        room = len(self._hashes)
+        self._offsets = grown(self._offsets, room + 1)
+        if room * SLOTS_PER_ROW > len(self._slots):
+            slots = 1 << (room * SLOTS_PER_ROW - 1).bit_length()
+            self._slots = np.zeros(slots, dtype=np.int32)
+            _index(self._hashes, 0, self._count, self._slots)
+
+
+def grown(array: npt.NDArray[D], count: int) -> npt.NDArray[D]:
+    """Return an array with room for that many and more, or the array itself if it has it."""
+    if count <= len(array):
+        return array
+    larger = np.zeros((max(count, len(array) * 3 // 2), *array.shape[1:]), dtype=array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+def _text_of(names: pa.StringArray) -> tuple[UInt8Array, Int32Array]:
+    buffers = names.buffers()
+    offsets: Int32Array = np.frombuffer(buffers[1], np.int32, len(names) + 1, names.offset * 4)
+    return bytes_of(buffers[2] or b""), offsets
+
+
+@kernel
+def _find(
+    hashes: Int64Array,
+    text: UInt8Array,
+    offsets: Int32Array,
+    slots: Int32Array,
+    row_hashes: Int64Array,
+    row_text: UInt8Array,
+    row_offsets: Int64Array,
+    rows: Int64Array,
+) -> None:
+    mask = len(slots) - 1
+    for at in range(len(hashes)):
+        begin, size = offsets[at], offsets[at + 1] - offsets[at]
+        slot = hashes[at] & mask
+        rows[at] = ABSENT
+        while slots[slot] != 0:
+            row = slots[slot] - 1
+            if row_hashes[row] == hashes[at]:
+                there = row_offsets[row]
+                same = row_offsets[row + 1] - there == size
+                index = 0
+                while same and index < size:
+                    same = row_text[there + index] == text[begin + index]
+                    index += 1
+                if same:
+                    rows[at] = row
+                    break
+            slot = (slot + 1) & mask
+
+
+@kernel
+def _index(row_hashes: Int64Array, first: int, end: int, slots: Int32Array) -> None:
+    """Enter rows first to end into the slots."""
+    mask = len(slots) - 1
+    for row in range(first, end):
+        slot = row_hashes[row] & mask
+        while slots[slot] != 0:
+            slot = (slot + 1) & mask
+        slots[slot] = row + 1

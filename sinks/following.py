@@ -1,0 +1,124 @@
+"""Following: the topic of balances, read from its beginning and on, so that balances are at hand.
+
+The store answers anything, but a balance has to be inserted there first, and asking for it waits
+its turn among inserts and larger questions. Whoever follows the topic has each balance some
+milliseconds after its transaction is committed, and answers from memory. Every follower reads all
+partitions; a group is not needed, because nothing has to be remembered.
+
+    UnreadableBalanceError  a balance of ours cannot be read
+    KafkaError              an outage, at the start; later the consumer tries again by itself
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.fetching import fetch_columns
+from schemas.pacing import pace
+from schemas.raw import Raw
+from schemas.records import Records
+from schemas.settings import BrokerSettings
+from sinks.latest import LatestBalances
+from sinks.metrics import FollowingMetrics
+from sinks.records import Balance
+
+TOPIC: Final = "account-balances"
+FETCH_WAIT_MS_MAX: Final = 50
+"""A partition is not asked while others are waited for, so nobody may wait long."""
+PARTITION_BYTES_MAX: Final = 2 << 20
+RECORDS_MAX: Final = 8_192
+POLL_MS: Final = 500
+LOOK_S: Final = 0.1
+MEASURE_EVERY_S: Final = 1.0
+
+log = logging.getLogger("carbonflow.balances")
+
+
+class NotLevelError(Exception):
+    """The topic has not yet been read to where it ended when following began."""
+
+
+class FollowedBalances:
+    """The balances of all accounts, as of a moment ago, while `run` runs."""
+
+    def __init__(self, settings: BrokerSettings, metrics: FollowingMetrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._latest = LatestBalances()
+        self._level = False
+
+    def is_ready(self) -> bool:
+        """Return whether what the topic held at the start has been read."""
+        return self._level
+
+    async def balances(self, account_ids: Sequence[str]) -> list[Balance | None]:
+        """Return the balances of accounts in their order, None where nothing was ever booked.
+
+        Raises:
+            NotLevelError: It is too early to tell.
+        """
+        if not self._level:
+            raise NotLevelError(f"{len(self._latest)} accounts are read, and more are to come")
+        return self._latest.balances(account_ids)
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        topic = self._settings.topic(TOPIC)
+        consumer = AIOKafkaConsumer(
+            **self._settings.client_options(),
+            group_id=None,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=PARTITION_BYTES_MAX,
+            fetch_max_wait_ms=FETCH_WAIT_MS_MAX,
+        )
+        await consumer.start()
+        try:
+            pace(consumer)
+            fetch_columns(consumer, records_max=lambda: RECORDS_MAX)
+            while topic not in await consumer.topics():  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(LOOK_S)
+            # Without a group this is all partitions, those added later among them.
+            consumer.subscribe([topic])
+            due_s, ends = 0.0, dict[TopicPartition, int]()
+            while True:
+                await self._take(await consumer.getmany(timeout_ms=POLL_MS))
+                if not ends:
+                    ends = await consumer.end_offsets(consumer.assignment())
+                if time.monotonic() >= due_s:
+                    await self._measure(consumer)
+                    due_s = time.monotonic() + MEASURE_EVERY_S
+                if not self._level and await _is_level(consumer, ends):
+                    self._level = True
+                    log.info("%d accounts are at hand", len(self._latest))
+        finally:
+            await consumer.stop()
+
+    async def _take(self, fetched: dict[TopicPartition, list[Records]]) -> None:
+        # An account is in one partition only, so the order of partitions does not matter.
+        values = [records.values for pieces in fetched.values() for records in pieces]
+        if values:
+            # Requests are answered meanwhile.
+            await asyncio.to_thread(self._latest.take, Raw.together(values))
+            self._metrics.records.inc(sum(map(len, values)))
+
+    async def _measure(self, consumer: AIOKafkaConsumer) -> None:
+        for partition in consumer.assignment():
+            end = consumer.last_stable_offset(partition)
+            if end is not None:
+                lag = max(0, end - await consumer.position(partition))
+                self._metrics.lag_offsets.labels(str(partition.partition)).set(lag)
+
+
+async def _is_level(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
+    for partition, end in ends.items():
+        if await consumer.position(partition) < end:
+            return False
+    return bool(ends)

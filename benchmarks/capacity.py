@@ -207,7 +207,7 @@ def _account_bytes(accounts: Accounts) -> float:
     """Return the memory of an account without what it remembers: that comes on top."""
     arrays = {name: each for name, each in vars(accounts).items() if isinstance(each, np.ndarray)}
     room = sum(each.nbytes for name, each in arrays.items() if name not in {"_seen", "_seen_days"})
-    return float(room) / len(accounts)
+    return float(room + accounts._names.nbytes) / len(accounts)
 
 
 def _bytes(batches: Iterable[ColumnBatch]) -> int:

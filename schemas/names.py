@@ -38,6 +38,11 @@ class Names:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory, room to grow among them."""
+        return sum(array.nbytes for array in (self._slots, self._hashes, self._text, self._offsets))
+
     def all(self) -> pa.StringArray:
         """Return the names in the order of their rows."""
         offsets = self._offsets[: self._count + 1]

@@ -6,7 +6,6 @@ chDB client takes them one at a time.
 """
 
 import asyncio
-import gc
 import socket
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -97,16 +96,13 @@ async def serve(
 ) -> None:
     """Serve an application until stopped.
 
-    An event loop on a thread of its own serves it: whatever else the caller's loop has to do, such
-    as unpacking what a consumer fetched, no request waits for it.
-
     Args:
         app: The application.
         settings: Where to listen.
         stop: Set it to end.
         listening: Called with the URL once connections are accepted.
-        beside: Makes what runs on the same loop for as long, such as `FollowedBalances.run`; if it
-            ends, so does serving.
+        beside: Makes what runs for as long, such as `FollowedBalances.run`; if it ends, so does
+            serving.
 
     Raises:
         OSError: The port is taken.
@@ -114,42 +110,24 @@ async def serve(
     """
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
     server = _Server(config)
-    # What the application is made of stays; the collector would walk it again and again, and
-    # requests would wait for tens of milliseconds.
-    gc.collect()
-    gc.freeze()
     with socket.create_server((settings.api_host, settings.api_port)) as door:
         # Its connections inherit it. asyncio sets it only on sockets that name their protocol, and
         # without it the body of an answer waits 40 ms for the client to acknowledge the head.
         door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if listening is not None:
             listening(f"http://{settings.api_host}:{door.getsockname()[1]}")
-        served = _served(server, door, beside)
-        serving = asyncio.create_task(asyncio.to_thread(asyncio.run, served))
-        stopping = asyncio.create_task(stop.wait())
+        serving = asyncio.create_task(server.serve(sockets=[door]))
+        ends: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait())]
+        if beside is not None:
+            ends.append(asyncio.create_task(beside()))
         try:
-            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({serving, *ends}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopping.cancel()
             server.should_exit = True
-        await serving
-
-
-async def _served(
-    server: uvicorn.Server,
-    door: socket.socket,
-    beside: Callable[[], Coroutine[Any, Any, None]] | None,
-) -> None:
-    serving = asyncio.create_task(server.serve(sockets=[door]))
-    if beside is None:
-        await serving
-        return
-    other = asyncio.create_task(beside())
-    try:
-        await asyncio.wait({serving, other}, return_when=asyncio.FIRST_COMPLETED)
-        if other.done():
-            await other
-    finally:
-        server.should_exit = True
-        other.cancel()
-        await asyncio.wait({serving, other})
+            await serving
+            for task in ends:
+                task.cancel()
+            # What ran beside may have failed; that it was cancelled is no failure.
+            for ended in await asyncio.gather(*ends, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    raise ended

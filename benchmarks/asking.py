@@ -1,7 +1,6 @@
 """Asking an API at a steady rate, whether it keeps up or not."""
 
 import asyncio
-import gc
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -55,9 +54,6 @@ async def ask_balances(api_url: str, schedule: Schedule, accounts: Sequence[str]
         schedule: When to ask.
         accounts: Whose balance to ask for, in turns.
     """
-    # What was loaded before stays; the collector would walk it while answers wait to be timed.
-    gc.collect()
-    gc.freeze()
     answers = Answers(schedule.due_s(time.monotonic() + START_IN_S))
     connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
     timeout = aiohttp.ClientTimeout(total=ANSWER_S_MAX)

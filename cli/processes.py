@@ -114,9 +114,9 @@ def api() -> None:
     from schemas.settings import BrokerSettings
     from sinks.connect import StoreSettings, connect
     from sinks.following import FollowedBalances
-    from sinks.latest import UnreadableBalanceError
     from sinks.metrics import FollowingMetrics
     from sinks.queries import Queries
+    from sinks.writer import BrokenRecordError
 
     settings = settings_of(ApiSettings)
     broker = settings_of(BrokerSettings)
@@ -145,8 +145,8 @@ def api() -> None:
     try:
         with broker_at(broker.bootstrap):
             asyncio.run(run())
-    except UnreadableBalanceError as error:
-        raise Failure(f"a balance cannot be read: {error}") from error
+    except BrokenRecordError as error:
+        raise Failure(str(error)) from error
     except (OSError, OverflowError) as error:
         raise Failure(
             f"cannot listen on {settings.api_host}:{settings.api_port} "

@@ -42,12 +42,11 @@ class Api:
             environ: Its settings, `CARBONFLOW_<FIELD>`.
             log_path: Takes what it says.
         """
-        served = {"CARBONFLOW_API_HOST": HOST, "CARBONFLOW_API_PORT": str(port)}
         child = spawn(
             [sys.executable, "-m", "embedded.serving"],
             log_path=log_path,
             death_signal=signal.SIGTERM,
-            environ={**os.environ, **environ, **served},
+            environ={**os.environ, **environ, "CARBONFLOW_API_PORT": str(port)},
         )
         return cls(child, log_path, port)
 

@@ -27,7 +27,7 @@ from embedded.monitor import Monitor
 from producers.programmes.load import load_programmes
 from schemas.catalogue import ACTIVITY_TOPICS
 from schemas.settings import BrokerSettings, read_settings
-from sinks.connect import Client, StoreSettings, connect
+from sinks.connect import Client, connect
 from sinks.following import FollowedBalances
 from sinks.metrics import FollowingMetrics
 from sinks.queries import Queries
@@ -37,15 +37,21 @@ METRICS_S_MAX = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServingSettings(BrokerSettings):
-    """What the stack tells this process, read from `CARBONFLOW_<FIELD>`.
+class ServingSettings:
+    """What the stack tells this process, read from `CARBONFLOW_<FIELD>`; nothing else is.
 
     Attributes:
+        bootstrap: The broker.
         group: The workers' consumer group.
+        clickhouse_url: The door of the store.
+        api_port: Port of 127.0.0.1 to listen on.
         programmes: Files of programmes beside the shipped ones, as its workers have them.
     """
 
+    bootstrap: str
     group: str
+    clickhouse_url: str
+    api_port: int
     programmes: tuple[str, ...] = ()
 
 
@@ -104,14 +110,15 @@ def add_verify(app: FastAPI, client: Client, settings: ServingSettings) -> None:
 async def main() -> None:
     """Serve until SIGTERM."""
     settings = read_settings(ServingSettings, os.environ)
-    store = read_settings(StoreSettings, os.environ)
     registry = CollectorRegistry()
-    registry.register(_Behind(store.clickhouse_url))
-    client = connect(store.clickhouse_url)
-    balances = FollowedBalances(settings, FollowingMetrics(registry))
-    served = read_settings(ApiSettings, os.environ)
+    registry.register(_Behind(settings.clickhouse_url))
+    client = connect(settings.clickhouse_url)
+    balances = FollowedBalances(
+        BrokerSettings(bootstrap=settings.bootstrap), FollowingMetrics(registry)
+    )
+    served = ApiSettings(api_port=settings.api_port)
     app = create_app(
-        Queries(client, database=store.database),
+        Queries(client),
         settings=served,
         registry=registry,
         programmes=load_programmes([Path(name) for name in settings.programmes]),

@@ -188,10 +188,8 @@ class Stack:
             port,
             environ={
                 "CARBONFLOW_BOOTSTRAP": self.broker.bootstrap,
-                "CARBONFLOW_PREFIX": "",
                 "CARBONFLOW_GROUP": GROUP,
                 "CARBONFLOW_CLICKHOUSE_URL": door,
-                "CARBONFLOW_DATABASE": "carbonflow",
             },
             log_path=self.settings.data_dir.resolve() / "logs" / "api.log",
         )

@@ -10,7 +10,7 @@ It reaches into aiokafka's fetcher, so aiokafka is pinned and tests hold the two
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
@@ -18,6 +18,9 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
 from schemas.records import RecordColumns
+
+FETCH_WAIT_MS_MAX: Final = 50
+"""How long a broker may hold a fetch: a partition is not asked for while others are waited for."""
 
 
 def fetch_columns(

@@ -5,8 +5,8 @@ its turn among inserts and larger questions. Whoever follows the topic has each 
 milliseconds after its transaction is committed, and answers from memory. Every follower reads all
 partitions; a group is not needed, because nothing has to be remembered.
 
-    UnreadableBalanceError  a balance of ours cannot be read
-    KafkaError              an outage, at the start; later the consumer tries again by itself
+    BrokenRecordError a balance of ours cannot be read
+    KafkaError        an outage, at the start; later the consumer tries again by itself
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.fetching import fetch_columns
+from schemas.fetching import FETCH_WAIT_MS_MAX, fetch_columns
 from schemas.pacing import pace
 from schemas.raw import Raw
 from schemas.records import Records
@@ -29,8 +29,6 @@ from sinks.metrics import FollowingMetrics
 from sinks.records import Balance
 
 TOPIC: Final = "account-balances"
-FETCH_WAIT_MS_MAX: Final = 50
-"""A partition is not asked while others are waited for, so nobody may wait long."""
 PARTITION_BYTES_MAX: Final = 2 << 20
 RECORDS_MAX: Final = 8_192
 POLL_MS: Final = 500

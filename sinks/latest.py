@@ -19,15 +19,12 @@ from schemas.columns import decode
 from schemas.names import ABSENT, FIRST_ROWS, Names, grown
 from schemas.raw import Raw
 from sinks.records import Balance
+from sinks.writer import BrokenRecordError
 
 NUMBERS: Final = tuple(
     field.name for field in fields(Balance) if field.name not in {"account_id", "programme"}
 )
 """The fields of a balance that are integers; instants among them, in milliseconds."""
-
-
-class UnreadableBalanceError(Exception):
-    """A balance of our own cannot be read; it must not be passed over."""
 
 
 class LatestBalances:
@@ -47,12 +44,12 @@ class LatestBalances:
         """Take in AccountBalance records, each newer than any before of the same account.
 
         Raises:
-            UnreadableBalanceError: One of them cannot be read; none is taken.
+            BrokenRecordError: One of them cannot be read; none is taken.
         """
         decoded = decode("account_balance", values)
         if decoded.refused:
             first = decoded.refused[0]
-            raise UnreadableBalanceError(f"{first.code}: {first.reason}")
+            raise BrokenRecordError(f"account-balances: {first.code}: {first.reason}")
         names = decoded.batch.column("account_id")
         programme = decoded.batch.column("programme").dictionary_encode()
         columns = [decoded.batch.column(name).cast(pa.int64()).to_numpy() for name in NUMBERS]

@@ -33,7 +33,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError
 
-from schemas.fetching import fetch_columns
+from schemas.fetching import FETCH_WAIT_MS_MAX, fetch_columns
 from schemas.pacing import pace
 from schemas.settings import BrokerSettings
 from sinks.connect import Client, database_name
@@ -44,8 +44,6 @@ from sinks.writer import ROUTES, ROWS_AT_A_TIME, Rows, Writer
 FETCH_BYTES_MAX: Final = 32 * 1024 * 1024
 """Of all partitions; waits in the consumer while the sink is busy."""
 PARTITION_BYTES_MAX: Final = 4 * 1024 * 1024
-FETCH_WAIT_MS_MAX: Final = 50
-"""A partition is not asked while others are waited for, so nobody may wait long."""
 PIECES_MAX: Final = 2
 """Pieces of ROWS_AT_A_TIME taken at once; others on the event loop wait while they are parsed."""
 IDLE_MS: Final = 100

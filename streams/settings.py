@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from schemas.fetching import FETCH_WAIT_MS_MAX
 from schemas.settings import BrokerSettings
 
 
@@ -48,7 +49,7 @@ class WorkerSettings(BrokerSettings):
     slice_ms_max: int = 100
     slice_bytes_max: int = 4 << 20
     buffer_slices_max: int = 8
-    fetch_wait_ms_max: int = 50
+    fetch_wait_ms_max: int = FETCH_WAIT_MS_MAX
     dedupe_days: int = 35
     session_timeout_s: int = 10
     transaction_timeout_ms: int = 10_000

@@ -14,10 +14,10 @@ from api.app import create_app, serve
 from api.settings import ApiSettings
 from sinks.connect import connect
 from sinks.following import NotLevelError
-from sinks.latest import UnreadableBalanceError
 from sinks.migrate import migrate
 from sinks.queries import Queries
 from sinks.records import Balance
+from sinks.writer import BrokenRecordError
 from tests import clickhouse_server
 from tests.api.asked import Http
 from tests.sinks.facts import Facts
@@ -362,13 +362,13 @@ def test_serving_ends_with_what_runs_beside_it(facts: Facts) -> None:
     app = create_app(queries, settings=settings, registry=CollectorRegistry(), programmes={})
 
     async def beside() -> None:
-        raise UnreadableBalanceError("damaged")
+        raise BrokenRecordError("damaged")
 
     async def scenario() -> None:
         async with asyncio.timeout(30):
             await serve(app, settings, stop=asyncio.Event(), beside=beside)
 
-    with pytest.raises(UnreadableBalanceError, match="damaged"):
+    with pytest.raises(BrokenRecordError, match="damaged"):
         asyncio.run(scenario())
 
 

@@ -11,9 +11,10 @@ from prometheus_client import CollectorRegistry
 from schemas.raw import Raw
 from schemas.singles import encode_one
 from sinks.following import FollowedBalances, NotLevelError
-from sinks.latest import LatestBalances, UnreadableBalanceError
+from sinks.latest import LatestBalances
 from sinks.metrics import FollowingMetrics
 from sinks.records import Balance
+from sinks.writer import BrokenRecordError
 from tests.sinks.bench import WAIT_S, Bench, make_bench, plain, produce, producing, run
 from tests.sinks.facts import PROGRAMME, Facts, balance, session, transfer
 
@@ -55,7 +56,7 @@ def test_a_balance_has_the_fields_of_its_record() -> None:
 
 def test_a_balance_that_cannot_be_read_takes_nothing_in() -> None:
     latest = LatestBalances()
-    with pytest.raises(UnreadableBalanceError, match="not_framed"):
+    with pytest.raises(BrokenRecordError, match="not_framed"):
         latest.take(Raw.of([written("ann", 1), b"what"]))
     assert latest.balances(["ann"]) == [None]
 
@@ -111,7 +112,7 @@ def test_a_broken_balance_ends_it(bench: Bench) -> None:
     async def scenario() -> None:
         await produce(bench, "account-balances", [b"what"])
         balances = FollowedBalances(bench.settings, FollowingMetrics(CollectorRegistry()))
-        with pytest.raises(UnreadableBalanceError):
+        with pytest.raises(BrokenRecordError):
             await balances.run()
         assert not balances.is_ready()
 

@@ -94,12 +94,8 @@ def add_verify(app: FastAPI, client: Client, settings: ServingSettings) -> None:
     @app.get("/v1/verify", tags=["ledger"])
     async def compare() -> Agreement:
         """Compare source, ledger and balances. What is under way meanwhile can look like drift."""
-        monitor = Monitor(settings.bootstrap)
-        await monitor.open()
-        try:
+        async with Monitor(settings.bootstrap) as monitor:
             worked = await monitor.committed(settings.group, ACTIVITY_TOPICS)
-        finally:
-            await monitor.close()
         offsets = {(place.topic, place.partition): offset for place, offset in worked.items()}
         verdict = await asyncio.to_thread(verify, client, offsets)
         return Agreement(

@@ -85,27 +85,29 @@ async def following(bench: Bench) -> AsyncIterator[FollowedBalances]:
         await asyncio.wait({task})
 
 
-def test_who_follows_has_what_was_there_and_what_is_committed_later(bench: Bench) -> None:
-    async def scenario() -> None:
-        await produce(bench, "account-balances", [written("ann", 1)], partition=0)
-        await produce(bench, "account-balances", [written("bob", 2)], partition=1)
-        async with (
-            following(bench) as balances,
-            producing(bench, transactional_id=f"{bench.settings.prefix}t") as producer,
-        ):
-            assert counts(await balances.balances(["ann", "bob", "eve"])) == [1, 2, None]
-            topic = bench.topic("account-balances")
-            await producer.begin_transaction()
-            await producer.send_and_wait(topic, written("ann", 9), partition=0)
-            await producer.abort_transaction()
-            async with producer.transaction():
-                await producer.send(topic, written("eve", 3), partition=0)
-            async with asyncio.timeout(WAIT_S):
-                while counts(await balances.balances(["eve"])) == [None]:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
-            assert counts(await balances.balances(["ann", "eve"])) == [1, 3]
+async def follow_what_is_committed(bench: Bench) -> None:
+    """Follow a topic that has balances already, through a transaction aborted and one committed."""
+    await produce(bench, "account-balances", [written("ann", 1)], partition=0)
+    await produce(bench, "account-balances", [written("bob", 2)], partition=1)
+    async with (
+        following(bench) as balances,
+        producing(bench, transactional_id=f"{bench.settings.prefix}t") as producer,
+    ):
+        assert counts(await balances.balances(["ann", "bob", "eve"])) == [1, 2, None]
+        topic = bench.topic("account-balances")
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, written("ann", 9), partition=0)
+        await producer.abort_transaction()
+        async with producer.transaction():
+            await producer.send(topic, written("eve", 3), partition=0)
+        async with asyncio.timeout(WAIT_S):
+            while counts(await balances.balances(["eve"])) == [None]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert counts(await balances.balances(["ann", "eve"])) == [1, 3]
 
-    run(scenario)
+
+def test_who_follows_has_what_was_there_and_what_is_committed_later(bench: Bench) -> None:
+    run(lambda: follow_what_is_committed(bench))
 
 
 def test_a_broken_balance_ends_it(bench: Bench) -> None:

@@ -24,7 +24,9 @@ from benchmarks.generate import Load, messages
 from benchmarks.report import RESULTS, with_section
 from embedded.store import Store
 from schemas.batches import ColumnBatch, column_batches
-from schemas.columns import decode
+from schemas.columns import decode, encode
+from schemas.raw import Raw
+from sinks.latest import LatestBalances
 from sinks.migrate import migrate
 from streams.accounts import Accounts
 from streams.step import step
@@ -61,6 +63,8 @@ class Costs:
     sink_us_per_row: float
     account_bytes: float
     """Memory of an account that remembers nothing yet."""
+    at_hand_bytes: float
+    """Memory of a balance in an API process."""
     source_bytes: float
     transfers_bytes: float
     balance_bytes: float
@@ -131,6 +135,9 @@ def plan(on: Deployment, costs: Costs) -> dict[str, str]:
         "sink cores": f"{sink_cores:.2f}",
         "events an account remembers": f"{remembered:,.1f}",
         "memory of all accounts": _size(memory),
+        "memory of an API process, with all balances at hand": _size(
+            on.accounts * costs.at_hand_bytes
+        ),
         "workers (processes of a core, at most 8 GB each)": f"{workers}",
         "partitions (twice the workers, at least 4)": f"{max(4, 2 * workers)}",
         f"broker disk: activities of {KEPT_DAYS} days": _size(
@@ -160,6 +167,7 @@ def measured(results: Mapping[str, Any], events: int) -> Costs:
     load = Load(events=events, accounts=events // 20)
     slices = slices_of([message for chunk in messages(load) for message in chunk])
     rules, accounts = rules_of_release(), {part.partition: Accounts() for part in slices}
+    at_hand = LatestBalances()
     source = transfers = 0.0
     balances: list[float] = []
     stored: list[tuple[str, pa.Table]] = []
@@ -177,6 +185,7 @@ def measured(results: Mapping[str, Any], events: int) -> Costs:
             )
         )
         rows_of_balances = outcome.change.balances()
+        at_hand.take(Raw.of(encode("account_balance", rows_of_balances)))
         size = _bytes(
             column_batches(
                 "account_balance",
@@ -196,6 +205,7 @@ def measured(results: Mapping[str, Any], events: int) -> Costs:
         worker_us=worker_us,
         sink_us_per_row=1e6 / float(np.median(sink)),
         account_bytes=_account_bytes(accounts[0]),
+        at_hand_bytes=at_hand.nbytes / len(at_hand),
         source_bytes=source / events,
         transfers_bytes=transfers / events,
         balance_bytes=balances[-1],
@@ -254,6 +264,7 @@ def _costs(costs: Costs) -> str:
             ["worker", f"{costs.worker_us:.2f} µs of a core per event", "`benchmarks.breakdown`"],
             ["sink", f"{costs.sink_us_per_row:.2f} µs of a core per row", "`benchmarks.sink`"],
             ["account, in memory", f"{costs.account_bytes:,.0f} bytes", "`benchmarks.capacity`"],
+            ["balance at hand, in memory", f"{costs.at_hand_bytes:,.0f} bytes", ""],
             ["event remembered", f"{SEEN_BYTES} bytes, {SEEN_ROOM:g} times that with room", ""],
             ["activity record", f"{costs.source_bytes:,.0f} bytes", ""],
             ["transfers of an event", f"{costs.transfers_bytes:,.0f} bytes, compressed", ""],

@@ -40,6 +40,11 @@ class LatestBalances:
     def __len__(self) -> int:
         return len(self._names)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory, room to grow among them."""
+        return self._names.nbytes + self._programme.nbytes + self._numbers.nbytes
+
     def take(self, values: Raw) -> None:
         """Take in AccountBalance records, each newer than any before of the same account.
 

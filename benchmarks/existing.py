@@ -23,6 +23,7 @@ from schemas.batches import column_batches
 from schemas.catalogue import ACTIVITY_TOPICS, TOPICS
 from schemas.partition import partitions_of
 from schemas.settings import BrokerSettings
+from streams.memory import Memory
 from streams.states import SUMS
 
 PARTITIONS: Final = TOPICS["account-balances"].partitions
@@ -65,11 +66,10 @@ class Existing:
             columns[name] = pa.array(random.integers(0, 10**9, count))
         for name in ("last_booked_at", "updated_at"):
             columns[name] = pa.array(at_ms).cast(pa.timestamp("ms"))
-        offsets = pa.array(np.arange(count + 1, dtype=np.int32) * self.seen)
         hashes = random.integers(-(2**63), 2**63 - 1, count * self.seen)
         days = np.repeat(at_ms // DAY_MS, self.seen).astype(np.int32)
-        columns["seen"] = pa.ListArray.from_arrays(offsets, pa.array(hashes))
-        columns["seen_days"] = pa.ListArray.from_arrays(offsets, pa.array(days))
+        memory = Memory(hashes, days, np.arange(count + 1) * self.seen)
+        columns["seen"], columns["seen_days"] = memory.packed()
         columns["forgotten_until"] = pa.array(np.zeros(count, dtype=np.int32))
         return pa.RecordBatch.from_pydict(columns)
 

@@ -1,7 +1,7 @@
 """Reading Avro records by columns: one pass over the bytes of a slice, checked byte by byte.
 
 A row is read if its bytes are the one encoding of a record (see `singles`): shortest varints, ints
-within 32 bits, arrays in one block, strings in UTF-8, nothing behind the end. Of any other row it
+within 32 bits, strings in UTF-8, nothing behind the end. Of any other row it
 is only said that it is none; `singles` says why.
 """
 
@@ -29,7 +29,7 @@ from schemas.kernel import (
     word_at,
 )
 
-LONG, INT, BOOLEAN, ENUM, STRING = range(5)
+LONG, INT, BOOLEAN, ENUM, STRING, BYTES = range(6)
 KINDS: Final = {
     "long": LONG,
     "instant": LONG,
@@ -37,9 +37,11 @@ KINDS: Final = {
     "boolean": BOOLEAN,
     "enum": ENUM,
     "string": STRING,
+    "bytes": BYTES,
 }
 ARROW: Final = {
     "string": pa.string(),
+    "bytes": pa.binary(),
     "enum": pa.string(),
     "int": pa.int32(),
     "long": pa.int64(),
@@ -66,12 +68,12 @@ def read_rows(
         Columns of k rows, and the mask of those k among the n.
     """
     n = len(begins)
-    kinds, nullable, many = shapes_of(fields)
+    kinds, nullable = shapes_of(fields)
     symbols = np.array([len(field.symbols) for field in fields], dtype=np.int64)
     numbers = np.empty((len(fields), n), dtype=np.int64)
     places = np.empty((len(fields), n), dtype=np.int64)
     good = np.empty(n, dtype=np.bool_)
-    k = _scan(data, begins, ends, kinds, nullable, many, symbols, numbers, places, good)
+    k = _scan(data, begins, ends, kinds, nullable, symbols, numbers, places, good)
     columns = [
         _column(field, data, numbers[index, :k], places[index, :k])
         for index, field in enumerate(fields)
@@ -79,64 +81,41 @@ def read_rows(
     return columns, good
 
 
-def shapes_of(fields: Sequence[Field]) -> tuple[Int64Array, BoolArray, BoolArray]:
-    """Return of each field its kind, whether it may be null, and whether it is an array."""
-    return _shapes(tuple((field.kind, field.nullable, field.many) for field in fields))
+def shapes_of(fields: Sequence[Field]) -> tuple[Int64Array, BoolArray]:
+    """Return of each field its kind, and whether it may be null."""
+    return _shapes(tuple((field.kind, field.nullable) for field in fields))
 
 
 @lru_cache(maxsize=256)
-def _shapes(of: tuple[tuple[str, bool, bool], ...]) -> tuple[Int64Array, BoolArray, BoolArray]:
-    kinds, nullable, many = zip(*of, strict=True)
+def _shapes(of: tuple[tuple[str, bool], ...]) -> tuple[Int64Array, BoolArray]:
+    kinds, nullable = zip(*of, strict=True)
     return (
         np.array([KINDS[kind] for kind in kinds], dtype=np.int64),
         np.array(nullable, dtype=np.bool_),
-        np.array(many, dtype=np.bool_),
     )
 
 
 def _column(field: Field, data: UInt8Array, numbers: Int64Array, places: Int64Array) -> pa.Array:
-    if field.many:
-        return _lists(field, data, numbers, places)
-    valid = places >= 0
-    return _plain(field, data, numbers, places, None if valid.all() else valid)
-
-
-def _plain(
-    field: Field,
-    data: UInt8Array,
-    numbers: Int64Array,
-    places: Int64Array,
-    valid: BoolArray | None,
-) -> pa.Array:
-    """Return a column of values; numbers hold a string's size, places its begin or a null's -1."""
+    """Return a column of values; numbers hold the size of text, places its begin or a null's -1."""
     n = len(numbers)
-    mask = None if valid is None else pa.array(valid).buffers()[1]
-    if field.kind == "string":
+    valid = places >= 0
+    no_nulls = bool(valid.all())
+    mask = None if no_nulls else pa.array(valid).buffers()[1]
+    if field.kind in ("string", "bytes"):
         offsets = np.zeros(n + 1, dtype=np.int32)
         np.cumsum(numbers, out=offsets[1:])
         text = np.empty(int(offsets[-1]), dtype=np.uint8)
         _gather(data, places, offsets, text)
         return pa.Array.from_buffers(
-            pa.string(), n, [mask, pa.py_buffer(offsets), pa.py_buffer(text)]
+            ARROW[field.kind], n, [mask, pa.py_buffer(offsets), pa.py_buffer(text)]
         )
     if field.kind == "enum":
         words = pa.array(field.symbols, pa.string())
-        return words.take(pa.array(numbers, mask=None if valid is None else ~valid))
+        return words.take(pa.array(numbers, mask=None if no_nulls else ~valid))
     if field.kind == "boolean":
-        return pa.array(numbers != 0, mask=None if valid is None else ~valid)
+        return pa.array(numbers != 0, mask=None if no_nulls else ~valid)
     stored = numbers.astype(np.int32) if field.kind == "int" else numbers
     return pa.Array.from_buffers(ARROW[field.kind], n, [mask, pa.py_buffer(stored)])
-
-
-def _lists(field: Field, data: UInt8Array, counts: Int64Array, places: Int64Array) -> pa.Array:
-    offsets = np.zeros(len(counts) + 1, dtype=np.int32)
-    np.cumsum(counts, out=offsets[1:])
-    numbers = np.empty(int(offsets[-1]), dtype=np.int64)
-    begins = np.zeros(len(numbers), dtype=np.int64)
-    _items(data, counts, places, field.kind == "string", numbers, begins)
-    return pa.ListArray.from_arrays(
-        pa.array(offsets), _plain(field, data, numbers, begins, None)
-    ).cast(pa.list_(ARROW[field.kind]))
 
 
 @kernel
@@ -146,7 +125,6 @@ def _scan(
     ends: Int64Array,
     kinds: Int64Array,
     nullable: BoolArray,
-    many: BoolArray,
     symbols: Int64Array,
     numbers: Int64Array,
     places: Int64Array,
@@ -159,7 +137,7 @@ def _scan(
     done, held = 0, 0
     for row in range(len(begins)):
         at = _row(
-            data, begins[row], ends[row], kinds, nullable, many, symbols,
+            data, begins[row], ends[row], kinds, nullable, symbols,
             row_numbers[held], row_places[held],
         )  # fmt: skip
         good[row] = at == ends[row]
@@ -181,12 +159,11 @@ def _row(
     end: int,
     kinds: Int64Array,
     nullable: BoolArray,
-    many: BoolArray,
     symbols: Int64Array,
     numbers: Int64Array,
     places: Int64Array,
 ) -> Number:
-    """Read a row and return the position behind it; a null's place is -1, an array has a count."""
+    """Read a row and return the position behind it; a null's place is -1."""
     for field in range(len(kinds)):
         if nullable[field]:
             branch, at = read_varint(data, at, end)
@@ -195,31 +172,8 @@ def _row(
                 continue
             if branch != 1:
                 return BROKEN
-        if many[field]:
-            count, at = read_varint(data, at, end)
-            numbers[field], places[field] = count, at
-            at = _behind_items(data, at, end, count, kinds[field], symbols[field])
-        else:
-            numbers[field], places[field], at = _value(data, at, end, kinds[field], symbols[field])
+        numbers[field], places[field], at = _value(data, at, end, kinds[field], symbols[field])
         if at == BROKEN:
-            return BROKEN
-    return at
-
-
-@kernel
-def _behind_items(
-    data: UInt8Array, at: int, end: int, count: int, kind: int, symbols: int
-) -> Number:
-    """Return the position behind the items of an array of one block, and the zero that ends it."""
-    if at == BROKEN or count < 0 or count > end - at:
-        return BROKEN
-    for _ in range(count):
-        _, _, at = _value(data, at, end, kind, symbols)
-        if at == BROKEN:
-            return BROKEN
-    if count > 0:
-        last, at = read_varint(data, at, end)
-        if last != 0:
             return BROKEN
     return at
 
@@ -236,8 +190,10 @@ def _value(
     number, behind = read_varint(data, at, end)
     if behind == BROKEN:
         return 0, 0, BROKEN
-    if kind == STRING:
-        if number < 0 or number > end - behind or not _is_text(data, behind, behind + number):
+    if kind in (STRING, BYTES):
+        if number < 0 or number > end - behind:
+            return 0, 0, BROKEN
+        if kind == STRING and not _is_text(data, behind, behind + number):
             return 0, 0, BROKEN
         return number, behind, behind + number
     if kind == INT and (number > INT_MAX or number < -INT_MAX - 1):
@@ -298,24 +254,3 @@ def _gather(data: UInt8Array, places: Int64Array, offsets: Int32Array, text: UIn
     for row in range(len(places)):
         begin, to = places[row], offsets[row]
         copy_bytes(text, to, data, begin, offsets[row + 1] - to)
-
-
-@kernel
-def _items(
-    data: UInt8Array,
-    counts: Int64Array,
-    places: Int64Array,
-    strings: bool,
-    numbers: Int64Array,
-    begins: Int64Array,
-) -> None:
-    """Read the items of arrays that were scanned before."""
-    item = 0
-    for row in range(len(counts)):
-        at = places[row]
-        for _ in range(counts[row]):
-            number, at = read_varint(data, at, len(data))
-            numbers[item], begins[item] = number, at
-            if strings:
-                at += number
-            item += 1

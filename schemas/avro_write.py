@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from schemas.avro_read import BOOLEAN, ENUM, STRING
+from schemas.avro_read import BOOLEAN, BYTES, ENUM, STRING
 from schemas.kernel import (
     BoolArray,
     Int64Array,
@@ -61,9 +61,6 @@ def _value_bytes(
     head: UInt8Array,
     kinds: Int64Array,
     nullable: BoolArray,
-    many: BoolArray,
-    items: Int64Array,
-    item_sizes: Int64Array,
     numbers: Int64Array,
     sizes: Int64Array,
 ) -> int:
@@ -75,16 +72,7 @@ def _value_bytes(
             total += 1
             if size == NULL:
                 continue
-        if many[field]:
-            total += 1
-            if size > 0:
-                total += varint_bytes(size)
-                for item in range(number, number + size):
-                    if kind == STRING:
-                        total += varint_bytes(item_sizes[item]) + item_sizes[item]
-                    else:
-                        total += varint_bytes(items[item])
-        elif kind == STRING:
+        if kind in (STRING, BYTES):
             total += varint_bytes(size) + size
         elif kind in (BOOLEAN, ENUM):
             total += 1
@@ -98,10 +86,7 @@ def _write_value(
     head: UInt8Array,
     kinds: Int64Array,
     nullable: BoolArray,
-    many: BoolArray,
     pool: UInt8Array,
-    items: Int64Array,
-    item_sizes: Int64Array,
     numbers: Int64Array,
     sizes: Int64Array,
     out: UInt8Array,
@@ -116,18 +101,7 @@ def _write_value(
             at += 1
             if size == NULL:
                 continue
-        if many[field]:
-            if size > 0:
-                at = write_varint(out, at, size)
-                for item in range(number, number + size):
-                    if kind == STRING:
-                        at = write_varint(out, at, item_sizes[item])
-                        at = copy_bytes(out, at, pool, items[item], item_sizes[item])
-                    else:
-                        at = write_varint(out, at, items[item])
-            out[at] = 0
-            at += 1
-        elif kind == STRING:
+        if kind in (STRING, BYTES):
             at = write_varint(out, at, size)
             at = copy_bytes(out, at, pool, number, size)
         elif kind == BOOLEAN:
@@ -143,7 +117,6 @@ def write(
     head: UInt8Array,
     kinds: Int64Array,
     nullable: BoolArray,
-    many: BoolArray,
     columns: Int64Array,
     steps: Int64Array,
     words: Int64Array,
@@ -151,8 +124,6 @@ def write(
     begins: Int64Array,
     sizes: Int64Array,
     pool: UInt8Array,
-    items: Int64Array,
-    item_sizes: Int64Array,
     first: int,
     count: int,
     key: int,
@@ -175,9 +146,7 @@ def write(
             end = min(row + BLOCK_ROWS, count)
             _load(columns, steps, words, numbers, begins, sizes, row, end, row_numbers, row_sizes)
         own_numbers, own_sizes = row_numbers[place], row_sizes[place]
-        length = _value_bytes(
-            head, kinds, nullable, many, items, item_sizes, own_numbers, own_sizes
-        )
+        length = _value_bytes(head, kinds, nullable, own_numbers, own_sizes)
         lengths[row] = length
         needed = length
         if key != NO_FIELD:
@@ -198,9 +167,7 @@ def write(
             at = write_varint(out, at, size)
             at = copy_bytes(out, at, pool, own_numbers[key], size)
             at = write_varint(out, at, length)
-        at = _write_value(
-            head, kinds, nullable, many, pool, items, item_sizes, own_numbers, own_sizes, out, at
-        )
+        at = _write_value(head, kinds, nullable, pool, own_numbers, own_sizes, out, at)
         if key != NO_FIELD:
             out[at] = 0
             at += 1

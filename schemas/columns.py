@@ -205,4 +205,4 @@ def _no_rows(schema: AvroSchema) -> pa.RecordBatch:
 
 def _arrow_field(field: Field) -> pa.Field:
     kind = ARROW[field.kind]
-    return pa.field(field.name, pa.list_(kind) if field.many else kind, nullable=field.nullable)
+    return pa.field(field.name, kind, nullable=field.nullable)

@@ -1,9 +1,8 @@
 """The types our records may use, and how one version of a record is read as another.
 
-Records use strings, ints, longs, booleans, enums, instants (timestamp-millis), each of them
-nullable, and arrays of strings and numbers. Nothing else: pyruhvro panics on bytes, fixed and
-decimal, and floats have no place in a ledger. `fields_of` refuses a schema that uses more, so
-neither codec ever meets one.
+Records use strings, bytes, ints, longs, booleans, enums and instants (timestamp-millis), each of
+them nullable. Nothing else: floats have no place in a ledger, and what nobody needs nobody has to
+read. `fields_of` refuses a schema that uses more, so neither codec ever meets one.
 
 Versions resolve as Avro says, by name: a field the reader does not know is dropped, one the writer
 did not know takes its default, an int may have become a long and a field may have become nullable.
@@ -20,8 +19,7 @@ SYMBOLS_MAX: Final = 64
 """An enum of up to 64 symbols takes one byte, which makes the length of a record easy to know."""
 
 _MISSING: Final = object()
-_KINDS: Final = ("string", "int", "long", "boolean")
-_ITEMS: Final = ("string", "int", "long")
+_KINDS: Final = ("string", "bytes", "int", "long", "boolean")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +28,10 @@ class Field:
 
     name: str
     kind: str
-    """string, int, long, boolean, enum or instant; of its items where `many`."""
+    """string, bytes, int, long, boolean, enum or instant."""
     doc: str
     symbols: tuple[str, ...] = ()
     nullable: bool = False
-    many: bool = False
     default: Any = _MISSING
 
     @property
@@ -45,7 +42,7 @@ class Field:
     def reads(self, writer: "Field") -> bool:
         """Whether values written as `writer` can be read as this field."""
         same = self.kind == writer.kind or (self.kind, writer.kind) == ("long", "int")
-        return same and self.many == writer.many and (self.nullable or not writer.nullable)
+        return same and (self.nullable or not writer.nullable)
 
 
 @lru_cache(maxsize=256)
@@ -85,11 +82,9 @@ def _field(node: dict[str, Any]) -> Field:
         if len(declared) != 2 or declared[0] != "null":
             raise CatalogueError(f'{node["name"]}: a union must be ["null", type]')
         declared = declared[1]
-    many = isinstance(declared, dict) and declared.get("type") == "array"
-    if many:
-        declared = declared["items"]
     kind, symbols = _kind(declared)
-    if not kind or (many and (nullable or kind not in _ITEMS)) or len(symbols) > SYMBOLS_MAX:
+    # The default of bytes would be a string of code points, which nobody needs to understand.
+    if not kind or (kind == "bytes" and "default" in node) or len(symbols) > SYMBOLS_MAX:
         raise CatalogueError(f"{node['name']}: records do not use the type {node['type']}")
     return Field(
         name=node["name"],
@@ -97,7 +92,6 @@ def _field(node: dict[str, Any]) -> Field:
         doc=node.get("doc", ""),
         symbols=symbols,
         nullable=nullable,
-        many=many,
         default=node.get("default", _MISSING),
     )
 

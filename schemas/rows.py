@@ -33,7 +33,6 @@ Layout: TypeAlias = tuple[
     UInt8Array,
     Int64Array,
     BoolArray,
-    BoolArray,
     Int64Array,
     Int64Array,
     Int64Array,
@@ -41,8 +40,6 @@ Layout: TypeAlias = tuple[
     Int64Array,
     Int64Array,
     UInt8Array,
-    Int64Array,
-    Int64Array,
 ]
 
 
@@ -50,30 +47,26 @@ Layout: TypeAlias = tuple[
 class Rows:
     """n records to be written, taken apart by their m fields.
 
-    A field is a column of numbers, or of codes into words: a word is a string, an array, or a
-    number that may be null. A column that holds one number for all rows keeps it once.
+    A field is a column of numbers, or of codes into words: a word is a string, bytes, or
+    a number that may be null. A column that holds one number for all rows keeps it once.
 
     Attributes:
         head: Goes before every value.
         kinds: Kind of each field, shape (m,).
         nullable: Whether each may be null.
-        many: Whether each is an array.
         columns: Where in `numbers` the column of each begins; ROW if the row is the code.
         steps: 1, or 0 for a column that holds one number for all rows.
         words: Where in `begins` and `sizes` the words of each begin; UNCODED without words.
         numbers: Numbers, symbols and codes.
-        begins: Where each word begins in `pool`, each array in `items`; or the number itself.
-        sizes: Bytes of each string, items of each array; NULL for a null.
+        begins: Where each word begins in `pool`; or the number itself.
+        sizes: Bytes of each string; NULL for a null.
         pool: All strings.
-        items: All items of arrays: numbers, or begins in `pool`.
-        item_sizes: Bytes of each item that is a string.
         count: n.
     """
 
     head: UInt8Array
     kinds: Int64Array
     nullable: BoolArray
-    many: BoolArray
     columns: Int64Array
     steps: Int64Array
     words: Int64Array
@@ -81,8 +74,6 @@ class Rows:
     begins: Int64Array
     sizes: Int64Array
     pool: UInt8Array
-    items: Int64Array
-    item_sizes: Int64Array
     count: int
 
     @classmethod
@@ -112,8 +103,6 @@ class Rows:
             parts.begins.joined(),
             parts.sizes.joined(),
             bytes_of(np.concatenate(parts.texts) if parts.texts else b""),
-            parts.items.joined(),
-            parts.item_sizes.joined(),
             batch.num_rows,
         )
 
@@ -176,7 +165,6 @@ class Rows:
             self.head,
             self.kinds,
             self.nullable,
-            self.many,
             self.columns,
             self.steps,
             self.words,
@@ -184,8 +172,6 @@ class Rows:
             self.begins,
             self.sizes,
             self.pool,
-            self.items,
-            self.item_sizes,
         )
 
 
@@ -215,16 +201,13 @@ class _Parts:
         self.steps: list[int] = []
         self.words: list[int] = []
         self.numbers, self.begins, self.sizes = _Flat(), _Flat(), _Flat()
-        self.items, self.item_sizes = _Flat(), _Flat()
         self.texts: list[UInt8Array] = []
         self._text_bytes = 0
 
     def add(self, field: Field, column: Any) -> None:
         """Add the column of the next field."""
         codes, column = _taken_apart(column)
-        if field.many:
-            self._add_words(codes, *self._lists(field, column))
-        elif field.kind == "string":
+        if field.kind in ("string", "bytes"):
             self._add_words(codes, *self._strings(column))
         else:
             numbers = _numbers(field, column)
@@ -263,18 +246,6 @@ class _Parts:
             sizes[column.is_null().to_numpy(zero_copy_only=False)] = NULL
         return offsets[:-1] + np.int64(base), sizes
 
-    def _lists(self, field: Field, column: Any) -> tuple[Int64Array, Int64Array]:
-        """Take the items of a list column; return where each list begins, and its count."""
-        offsets = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1, column.offset * 4)
-        items = column.values.slice(offsets[0], offsets[-1] - offsets[0])
-        if field.kind == "string":
-            begins, sizes = self._strings(items)
-        else:
-            begins, sizes = _integers(items), np.zeros(len(items), dtype=np.int64)
-        base = self.items.add(begins) - int(offsets[0])
-        self.item_sizes.add(sizes)
-        return offsets[:-1] + np.int64(base), (offsets[1:] - offsets[:-1]).astype(np.int64)
-
 
 def _columns(batch: pa.RecordBatch, fields: Sequence[Field]) -> list[Any]:
     names = batch.schema.names
@@ -286,7 +257,7 @@ def _columns(batch: pa.RecordBatch, fields: Sequence[Field]) -> list[Any]:
         column = batch.column(field.name)
         if column.null_count and not field.nullable:
             raise ValueError(f"{field.name} has nulls")
-        kind = pa.list_(ARROW[field.kind]) if field.many else ARROW[field.kind]
+        kind = ARROW[field.kind]
         coded = pa.types.is_dictionary(column.type) and column.type.value_type == kind
         columns.append(column if coded or column.type == kind else column.cast(kind))
     return columns

@@ -3,10 +3,10 @@
 Instants are int milliseconds since 1970 UTC in both directions; nothing becomes a datetime on the
 way.
 
-A record has exactly one encoding: the one an Avro writer produces, with shortest varints, arrays
-in one block and nothing behind its end. Anything else is refused as `undecodable`, also where a
-lenient reader would make something of it. So a value means the same to every reader, `columns`
-accepts what this module accepts, and a record can be compared by its bytes.
+A record has exactly one encoding: the one an Avro writer produces, with shortest varints and
+nothing behind its end. Anything else is refused as `undecodable`, also where a lenient reader would
+make something of it. So a value means the same to every reader, `columns` accepts what this module
+accepts, and a record can be compared by its bytes.
 """
 
 import io
@@ -87,8 +87,7 @@ def project(
         value = field.default if source is None else fields[field.name]
         if field.symbols and value is not None and value not in field.symbols:
             raise WireError("undecodable", f"{field.name} has no symbol {value!r}")
-        # A default list is not shared, or one reader's append would be every reader's.
-        projected[field.name] = list(value) if isinstance(value, list) else value
+        projected[field.name] = value
     return projected
 
 

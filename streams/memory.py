@@ -7,15 +7,19 @@ accounts once and writes them once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 
 from carbon.exact import BoolArray, Int32Array, Int64Array
-from schemas.kernel import kernel
+from schemas.kernel import UInt8Array, kernel
 
 SEEN_MAX: Final = 50_000
 """Events an account remembers at most: half a megabyte of its balance record."""
+
+HASH: Final = np.dtype("<i8")
+DAY: Final = np.dtype("<i4")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +35,27 @@ class Memory:
     hashes: Int64Array
     days: Int32Array
     offsets: Int64Array
+
+    @classmethod
+    def unpacked(cls, seen: pa.BinaryArray, seen_days: pa.BinaryArray) -> Memory:
+        """Return what k AccountBalance records say that their accounts remember.
+
+        Raises:
+            ValueError: It is not hashes and as many days.
+        """
+        hash_ends, hashes = _unpacked(seen, HASH)
+        day_ends, days = _unpacked(seen_days, DAY)
+        offsets = hash_ends // HASH.itemsize
+        if not (
+            np.array_equal(offsets * HASH.itemsize, hash_ends)
+            and np.array_equal(offsets * DAY.itemsize, day_ends)
+        ):
+            raise ValueError("an account has not as many days as hashes that it remembers")
+        return cls(hashes.view(HASH), days.view(DAY), offsets)
+
+    def packed(self) -> tuple[pa.BinaryArray, pa.BinaryArray]:
+        """Return `seen` and `seen_days` of k AccountBalance records: the arrays as they are."""
+        return _packed(self.offsets, self.hashes, HASH), _packed(self.offsets, self.days, DAY)
 
     def counts(self) -> Int64Array:
         """Return how many events each account remembers, shape (k,)."""
@@ -122,6 +147,23 @@ class Memory:
             latest = int(np.sort(days)[-SEEN_MAX])
             oldest[at] = max(int(last[at]) - dedupe_days, latest)
         return oldest
+
+
+def _packed(offsets: Int64Array, items: Any, kind: Any) -> pa.BinaryArray:
+    ends = pa.array(offsets * kind.itemsize, pa.int32())
+    items = np.ascontiguousarray(items, dtype=kind)
+    return pa.Array.from_buffers(
+        pa.binary(), len(offsets) - 1, [None, ends.buffers()[1], pa.py_buffer(items)]
+    )
+
+
+def _unpacked(column: pa.BinaryArray, kind: Any) -> tuple[Int64Array, UInt8Array]:
+    """Return where the bytes of each row begin and the last ends, from zero on, and the bytes."""
+    _, ends, data = column.buffers()
+    offsets = np.frombuffer(ends, np.int32, len(column) + 1, column.offset * 4).astype(np.int64)
+    begin, end = int(offsets[0]), int(offsets[-1])
+    bytes_in_all = (end - begin) // kind.itemsize * kind.itemsize
+    return offsets - begin, np.frombuffer(data, np.uint8, bytes_in_all, begin)
 
 
 @kernel

@@ -80,9 +80,7 @@ class States:
             columns[name] = pa.array(self.column(name))
         for name in TIMES:
             columns[name] = pa.array(self.column(name)).cast(pa.timestamp("ms"))
-        offsets = pa.array(self.memory.offsets.astype(np.int32))
-        columns["seen"] = pa.ListArray.from_arrays(offsets, pa.array(self.memory.hashes))
-        columns["seen_days"] = pa.ListArray.from_arrays(offsets, pa.array(self.memory.days))
+        columns["seen"], columns["seen_days"] = self.memory.packed()
         columns["forgotten_until"] = pa.array(self.forgotten_until)
         return pa.RecordBatch.from_pydict(columns)
 
@@ -136,20 +134,19 @@ def states_of(balances: pa.RecordBatch, rows: Int64Array) -> States:
     Args:
         balances: The records.
         rows: Where the store has each account, shape (k,).
+
+    Raises:
+        ValueError: What an account remembers is not hashes and as many days.
     """
     programme = balances.column("programme").dictionary_encode()
     numbers = [balances.column(name).to_numpy() for name in SUMS]
     numbers += [balances.column(name).cast(pa.int64()).to_numpy() for name in TIMES]
-    seen = balances.column("seen")
-    offsets = seen.offsets.to_numpy().astype(np.int64)
-    begin, end = int(offsets[0]), int(offsets[-1])
-    days = balances.column("seen_days").values.to_numpy()
     return States(
         names=balances.column("account_id"),
         rows=rows,
         programme=Words(programme.indices.to_numpy(), tuple(programme.dictionary.to_pylist())),
         numbers=np.stack(numbers, axis=1),
-        memory=Memory(seen.values.to_numpy()[begin:end], days[begin:end], offsets - begin),
+        memory=Memory.unpacked(balances.column("seen"), balances.column("seen_days")),
         forgotten_until=balances.column("forgotten_until").to_numpy(),
     )
 

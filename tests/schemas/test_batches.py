@@ -92,8 +92,8 @@ def balances(n: int) -> pa.RecordBatch:
     for field in arrow_schema("account_balance"):
         if field.type == pa.string():
             columns[field.name] = pa.array([f"account-{i}-é" for i in range(n)])
-        elif pa.types.is_list(field.type):
-            columns[field.name] = pa.array([list(range(i % 4)) for i in range(n)], field.type)
+        elif field.type == pa.binary():
+            columns[field.name] = pa.array([bytes(range(i % 4)) for i in range(n)])
         else:
             columns[field.name] = pa.array(np.arange(n)).cast(field.type)
     return pa.RecordBatch.from_pydict(columns)

@@ -59,14 +59,13 @@ def plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 def values_of(field: Field) -> st.SearchStrategy[Any]:
     plain: st.SearchStrategy[Any] = {
         "string": st.text(st.characters(exclude_categories=["Cs"]), max_size=80),
+        "bytes": st.binary(max_size=80),
         "int": st.integers(-(2**31), 2**31 - 1),
         "long": st.integers(-(2**63), 2**63 - 1),
         "instant": st.integers(-(2**63), 2**63 - 1),
         "boolean": st.booleans(),
         "enum": st.sampled_from(field.symbols or ("",)),
     }[field.kind]
-    if field.many:
-        return st.lists(plain, max_size=5)
     return st.none() | plain if field.nullable else plain
 
 

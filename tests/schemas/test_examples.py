@@ -12,6 +12,7 @@ import pytest
 import schemas
 from schemas import columns, singles
 from schemas.catalogue import shipped
+from schemas.fields import fields_of
 from schemas.framing import FRAME_BYTES, WireError
 
 EXAMPLES = Path(str(schemas.__file__)).parent / "examples"
@@ -24,7 +25,11 @@ def name(path: Path) -> str:
 
 
 def load(path: Path) -> tuple[str, dict[str, Any], bytes]:
+    """Return record, example and wire; a value of bytes is written in hex."""
     example = json.loads(path.read_text("utf-8"))
+    for field in fields_of(shipped().newest(path.parent.name)):
+        if field.kind == "bytes" and "value" in example:
+            example["value"][field.name] = bytes.fromhex(example["value"][field.name])
     return path.parent.name, example, bytes.fromhex(example["hex"])
 
 

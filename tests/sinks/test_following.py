@@ -25,7 +25,7 @@ def written(account_id: str, sessions: int, **changes: Any) -> bytes:
         transfer(session(number, account_id=account_id), "emission", 5_000)
         for number in range(sessions)
     ]
-    row = plain(balance(booked)) | {"seen": [7], "seen_days": [1], "forgotten_until": 0}
+    row = plain(balance(booked)) | {"seen": bytes(8), "seen_days": bytes(4), "forgotten_until": 0}
     return encode_one("account_balance", row | changes)
 
 

@@ -24,7 +24,7 @@ def framed(record: str, row: dict[str, Any]) -> Record:
     """Return the record of a row, at the row's place."""
     fields = {name: value for name, value in row.items() if not name.startswith("_")}
     if record == "account_balance":
-        fields |= {"seen": [1, 2], "seen_days": [18_628], "forgotten_until": 3}
+        fields |= {"seen": bytes(16), "seen_days": bytes(8), "forgotten_until": 3}
     return Record(encode_one(record, fields), row["_partition"], row["_offset"], row["_timestamp"])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -14,6 +15,7 @@ from schemas.singles import decode_one
 from streams import memory
 from streams.accounts import Accounts
 from streams.disk import About, DiskAccounts
+from streams.memory import Memory
 from streams.states import NEW, AccountStore
 from tests.streams.scene import (
     DAY_MS,
@@ -77,8 +79,8 @@ def test_a_balance_record_holds_the_whole_state(new: New) -> None:
     record, fields = decode_one(wire_balances(outcome)[0])
     assert record == "account_balance"
     seen = fields.pop("seen")
-    assert isinstance(seen, list)
-    assert len(seen) == 1
+    assert isinstance(seen, bytes)
+    assert len(seen) == 8
     assert fields == {
         "account_id": "anna",
         "programme": "cn-charging",
@@ -93,7 +95,7 @@ def test_a_balance_record_holds_the_whole_state(new: New) -> None:
         "duplicate_count": 1,
         "last_booked_at": NOW_MS - HOUR_MS,
         "updated_at": NOW_MS,
-        "seen_days": [TODAY],
+        "seen_days": TODAY.to_bytes(4, "little"),
         "forgotten_until": 0,
     }
 
@@ -148,8 +150,8 @@ def test_what_was_forgotten_stays_forgotten_after_a_restore(
         values += wire_balances(work(accounts, part))
     first = decode_one(values[0])[1]["seen"]
     again = restored(values, new())
-    assert isinstance(first, list)
-    assert remembered(again, "anna", first) == [False]
+    assert isinstance(first, bytes)
+    assert remembered(again, "anna", np.frombuffer(first, "<i8").tolist()) == [False]
     assert held(again, ["anna"])["anna"][3] == TODAY
 
 
@@ -217,3 +219,24 @@ def test_accounts_remember_through_moves_and_clearings_of_their_memory(
             assert booked[name] < set(account[2])
             booked[name] = set(account[2])
     assert {name: set(account[2]) for name, account in held(accounts, names).items()} == booked
+
+
+@pytest.mark.parametrize(
+    ("seen", "days"), [(bytes(8), b""), (bytes(8), bytes(8)), (bytes(7), bytes(4)), (b"", bytes(2))]
+)
+def test_hashes_without_their_days_are_no_memory(seen: bytes, days: bytes) -> None:
+    with pytest.raises(ValueError, match="as many days"):
+        Memory.unpacked(pa.array([b"", seen]), pa.array([b"", days]))
+
+
+def test_memory_is_what_was_packed_also_from_the_middle_of_a_column() -> None:
+    kept = Memory(
+        np.array([5, -(2**63), 7], dtype=np.int64),
+        np.array([18_628, 0, 3_000_000], dtype=np.int32),
+        np.array([0, 1, 1, 3]),
+    )
+    seen, days = kept.packed()
+    found = Memory.unpacked(seen.slice(1), days.slice(1))
+    assert found.hashes.tolist() == [-(2**63), 7]
+    assert found.days.tolist() == [0, 3_000_000]
+    assert found.offsets.tolist() == [0, 0, 2]

@@ -40,7 +40,7 @@ from schemas.batches import column_batches
 from schemas.catalogue import TOPICS
 from schemas.partition import partition_of
 from schemas.raw import Raw
-from streams import memory, step
+from streams import memory, read, step
 from streams.accounts import Accounts
 from streams.settings import WorkerSettings
 from streams.slice import Slice
@@ -51,10 +51,10 @@ LOOK_S: Final = 0.02
 NOW_MS: Final = 1_690_000_000_000
 PARTITIONS: Final = TOPICS["charging-sessions"].partitions
 STAGES: Final[Sequence[tuple[Any, str, str]]] = (
-    (step, "decode", "decode: Avro to columns"),
-    (step, "activities_of", "take apart: words, instants"),
-    (step, "event_hashes", "hash identities"),
-    (step, "_identity_refusals", "refuse broken identities"),
+    (read, "decode", "decode: Avro to columns"),
+    (read, "activities_of", "take apart: words, instants"),
+    (read, "event_hashes", "hash identities"),
+    (read, "_identity_refusals", "refuse broken identities"),
     (step, "partitions_of", "check partitions"),
     (Accounts, "read", "read accounts"),
     (memory.Memory, "remembers", "recognise repeats"),
@@ -164,7 +164,7 @@ def computed(records: Sequence[Message]) -> Rows:
     inside = sum(spent[what] for _, _, what in STAGES)
     rest = spent.pop("step") - inside
     rows = [(what, spent.pop(what)) for _, _, what in STAGES]
-    rows += [("rest of the step", rest), *spent.items()]
+    rows += [("rest of reading and the step", rest), *spent.items()]
     rows.append(("in all", sum(seconds for _, seconds in rows)))
     return [(what, seconds / len(records) * 1e6) for what, seconds in rows]
 
@@ -201,7 +201,7 @@ def rules_of_release() -> Rules:
 
 def _work(slices: Sequence[Slice], rules: Rules, spent: dict[str, float]) -> None:
     books = [Accounts() for _ in range(PARTITIONS)]
-    run = _timed(step.step, "step", spent)
+    run = _timed(lambda part, *by: step.step(read.read(part), *by), "step", spent)
     write = _timed(lambda *args, **options: list(column_batches(*args, **options)), "", spent)
     gc.disable()
     for part in slices:

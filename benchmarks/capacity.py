@@ -29,6 +29,7 @@ from schemas.raw import Raw
 from sinks.latest import LatestBalances
 from sinks.migrate import migrate
 from streams.accounts import Accounts
+from streams.read import read
 from streams.step import step
 
 PAGE: Final = ROOT / "docs" / "capacity.md"
@@ -172,7 +173,7 @@ def measured(results: Mapping[str, Any], events: int) -> Costs:
     balances: list[float] = []
     stored: list[tuple[str, pa.Table]] = []
     for part in slices:
-        outcome = step(part, accounts[part.partition], rules)
+        outcome = step(read(part), accounts[part.partition], rules)
         accounts[part.partition].apply(outcome.change)
         source += float(part.values.sizes.sum() + part.keys.sizes.sum()) + 12 * len(part)
         transfers += _bytes(

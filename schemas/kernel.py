@@ -39,6 +39,8 @@ STAMP: Final = f"_{crc32(Path(__file__).read_bytes()):08x}"
 OPTIONS: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy"}
 VARINT_BYTES_MAX: Final = 10
 WIDE_BYTES: Final = 16
+READ, KEEP, DATA = 0, 3, 1
+"""What a prefetch is for: to read, to keep in all caches, data and not code."""
 intrinsic: Final[Callable[[Any], Any]] = _intrinsic
 BROKEN: Final = -1
 """The position behind a varint that is none."""
@@ -92,6 +94,22 @@ def word_at(_context: Any, data: Any, _at: Any) -> Any:
         return builder.load(source, align=1)
 
     return types.uint64(data, types.int64), code
+
+
+@intrinsic
+def prefetch(_context: Any, array: Any, _at: Any) -> Any:
+    """Have the memory of an item fetched while other things are done; past the end is no harm."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        width = ir.IntType(8 * context.get_abi_sizeof(context.get_data_type(array.dtype)))
+        place = _pointer(context, builder, signature.args[0], args[0], args[1], width)
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, flag, flag, flag])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [place.type], kind)
+        builder.call(fetch, [place, flag(READ), flag(KEEP), flag(DATA)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), code
 
 
 def _pointer(context: Any, builder: Any, array: Any, value: Any, at: Any, kind: Any) -> Any:

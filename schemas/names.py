@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.identity import text_hashes
-from schemas.kernel import Int32Array, Int64Array, UInt8Array, bytes_of, kernel
+from schemas.kernel import Int32Array, Int64Array, UInt8Array, bytes_of, inlined, kernel, prefetch
 
 D = TypeVar("D", bound=np.generic)
 
@@ -23,6 +23,9 @@ SLOTS_PER_ROW: Final = 2
 """Slots of the index for each row there is room for: at most half of them are taken."""
 
 ABSENT: Final = -1
+
+AHEAD: Final = 8
+"""Names between one step of the look-up and the next."""
 
 
 class Names:
@@ -102,6 +105,30 @@ def _text_of(names: pa.StringArray) -> tuple[UInt8Array, Int32Array]:
     return bytes_of(buffers[2] or b""), offsets
 
 
+@inlined
+def _fetch_ahead(
+    at: int,
+    hashes: Int64Array,
+    slots: Int32Array,
+    row_hashes: Int64Array,
+    row_text: UInt8Array,
+    row_offsets: Int64Array,
+) -> None:
+    """Have fetched what the names behind the one at hand will need, each further step sooner."""
+    mask = len(slots) - 1
+    if at + 3 * AHEAD < len(hashes):
+        prefetch(slots, hashes[at + 3 * AHEAD] & mask)
+    if 0 <= at + 2 * AHEAD < len(hashes):
+        row = slots[hashes[at + 2 * AHEAD] & mask] - 1
+        if row >= 0:
+            prefetch(row_hashes, row)
+            prefetch(row_offsets, row)
+    if 0 <= at + AHEAD < len(hashes):
+        row = slots[hashes[at + AHEAD] & mask] - 1
+        if row >= 0:
+            prefetch(row_text, row_offsets[row])
+
+
 @kernel
 def _find(
     hashes: Int64Array,
@@ -113,8 +140,12 @@ def _find(
     row_offsets: Int64Array,
     rows: Int64Array,
 ) -> None:
+    # To look up a name is to wait for memory four times; others are looked up meanwhile.
     mask = len(slots) - 1
-    for at in range(len(hashes)):
+    for at in range(-3 * AHEAD, len(hashes)):
+        _fetch_ahead(at, hashes, slots, row_hashes, row_text, row_offsets)
+        if at < 0:
+            continue
         begin, size = offsets[at], offsets[at + 1] - offsets[at]
         slot = hashes[at] & mask
         rows[at] = ABSENT

@@ -28,6 +28,7 @@ from schemas.batches import BATCH_BYTES_MAX
 from schemas.catalogue import ACTIVITY_TOPICS
 from streams.breaker import Breaker
 from streams.delivery import deliver
+from streams.read import read
 from streams.restore import RETRY_S, restore
 from streams.settings import WorkerSettings
 from streams.slice import Slice
@@ -142,7 +143,9 @@ class Book:
                     f"{self.next_offset[part.topic]}, but a slice begins at {fresh.begin}"
                 )
             began = time.monotonic()
-            outcome = step(fresh, self.accounts, rules)
+            taken = await asyncio.to_thread(read, fresh)
+            was_read = time.monotonic()
+            outcome = step(taken, self.accounts, rules)
             self._breaker.check(outcome, len(fresh))
             stepped = time.monotonic()
             checkpoint = await deliver(
@@ -158,7 +161,8 @@ class Book:
             self.next_offset[part.topic] = fresh.next_offset
             self.reached_ms[part.topic] = float(fresh.timestamps_ms[-1])
             seconds = {
-                "step": stepped - began,
+                "read": was_read - began,
+                "step": stepped - was_read,
                 "deliver": delivered - stepped,
                 "apply": time.monotonic() - delivered,
             }

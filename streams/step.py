@@ -1,43 +1,29 @@
-"""The step: one slice and the accounts of its partition in, everything to deliver out. Pure.
+"""The step: a slice that was read and the accounts of its partition in, all to deliver out. Pure.
 
-decode -> refuse -> dedupe -> match -> calculate -> book. No clock, no I/O: what a worker books
-under load, a simulator books in a test and an auditor books again. Accounts are read, never
-written; the book applies the outcome's change once the transaction is committed.
+read (`streams.read`) -> refuse -> dedupe -> match -> calculate -> book. No clock, no I/O: what a
+worker books under load, a simulator books in a test and an auditor books again. Accounts are read,
+never written; the book applies the outcome's change once the transaction is committed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from carbon.exact import BoolArray, Int64Array
+from carbon.exact import Int64Array
 from carbon.factors import FactorTable
 from carbon.limits import FUTURE_MS_MAX
 from carbon.programmes import Programme
 from carbon.refusal import ACCEPTED, CODES, NUMBER, REFUSALS
-from schemas.batches import BATCH_BYTES_MAX
-from schemas.columns import decode
-from schemas.identity import event_hashes
 from schemas.partition import partitions_of
-from schemas.raw import NULL, Raw
-from streams.activities import (
-    RECORD_OF_TOPIC,
-    Activities,
-    activities_of,
-    rate_by_programme,
-)
+from streams.activities import Activities, rate_by_programme
 from streams.fold import DAY_MS, fold
-from streams.slice import Slice
+from streams.read import ReadSlice, Refused, refuse
 from streams.states import AccountStore, States
 from streams.transfers import FactorNames, transfers_of
-
-VALUE_BYTES_MAX: Final = BATCH_BYTES_MAX
-"""A larger value might not fit into a message of ours, refused or put right."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,15 +35,6 @@ class Rules:
     factor_names: FactorNames
     partitions: int
     dedupe_days: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A record that the domain said no to: its position in the slice, code and sentence."""
-
-    position: int
-    code: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,30 +62,18 @@ class Outcome:
     matches: Int64Array
 
 
-def step(part: Slice, accounts: AccountStore, rules: Rules) -> Outcome:
-    """Work one slice of an activity topic."""
-    record = RECORD_OF_TOPIC[part.topic]
-    values, large = _without_large(part.values)
-    decoded = decode(record, values)
-    activities = activities_of(record, decoded.batch)
-    timestamps = part.timestamps_ms[decoded.positions]
-    offsets = part.offsets[decoded.positions]
-    hashes = event_hashes(
-        activities.kind,
-        activities.account,
-        activities.source,
-        activities.activity_id,
-        activities.revision,
-    )
-    refusal = _identity_refusals(activities)
+def step(taken: ReadSlice, accounts: AccountStore, rules: Rules) -> Outcome:
+    """Work one slice."""
+    part, activities, hashes = taken.part, taken.activities, taken.hashes
+    timestamps, offsets = part.timestamps_ms[taken.positions], part.offsets[taken.positions]
+    refusal = taken.refusal.copy()
     home = partitions_of(activities.account, rules.partitions) == part.partition
     astray = (refusal == ACCEPTED) & ~home
-    encoded = activities.account.dictionary_encode()
-    account, states = encoded.indices.to_numpy(), accounts.read(encoded.dictionary)
+    account, states = taken.account, accounts.read(taken.names)
     repeat = (refusal == ACCEPTED) & home & states.memory.remembers(account, hashes)
     open_rows = (refusal == ACCEPTED) & home & ~repeat
-    _refuse(refusal, open_rows & activities.corrects, "original_unknown")
-    _refuse(
+    refuse(refusal, open_rows & activities.corrects, "original_unknown")
+    refuse(
         refusal, open_rows & (activities.ended_at > timestamps + FUTURE_MS_MAX), "ended_in_future"
     )
     rated = rate_by_programme(
@@ -141,60 +106,20 @@ def step(part: Slice, accounts: AccountStore, rules: Rules) -> Outcome:
     transfers = transfers_of(
         activities, booked, rated, rules.programmes, rules.factor_names, part, timestamps, offsets
     )
-    refused = [
-        Refused(bad.position, "too_large", REFUSALS["too_large"])
-        if bad.position in large
-        else Refused(bad.position, bad.code, bad.reason)
-        for bad in decoded.refused
-    ]
+    refused = list(taken.unreadable)
     for row in np.flatnonzero(refusal != ACCEPTED).tolist():
         code = CODES[refusal[row]]
-        refused.append(Refused(int(decoded.positions[row]), code, REFUSALS[code]))
+        refused.append(Refused(int(taken.positions[row]), code, REFUSALS[code]))
     return Outcome(
         transfers=transfers,
         change=change,
         refused=sorted(refused, key=lambda bad: bad.position),
-        astray=decoded.positions[astray],
+        astray=taken.positions[astray],
         astray_accounts=activities.account.filter(pa.array(astray)).to_pylist(),
         booked=len(booked),
         duplicates=len(repeats),
         matches=rated.how[booked],
     )
-
-
-def _without_large(values: Raw) -> tuple[Raw, set[int]]:
-    """Return the values without those that could not be sent on, and the positions of those."""
-    large = values.sizes > VALUE_BYTES_MAX
-    if not large.any():
-        return values, set()
-    kept = Raw(values.data, values.begins, np.where(large, NULL, values.sizes))
-    return kept, set(np.flatnonzero(large).tolist())
-
-
-def _identity_refusals(activities: Activities) -> Int64Array:
-    refusal = np.zeros(len(activities), dtype=np.int64)
-    invalid = _holds(activities.source, ":")
-    for column in (activities.source, activities.activity_id, activities.account):
-        # The hash of an event separates its parts by zero bytes.
-        invalid |= _holds(column, "\0") | (pc.binary_length(column).to_numpy() == 0)
-    revision = activities.revision.to_numpy()
-    _refuse(refusal, invalid, "identity_invalid")
-    _refuse(refusal, revision < 0, "revision_invalid")
-    _refuse(refusal, revision > 0, "original_unknown")
-    return refusal
-
-
-def _holds(column: pa.StringArray, letter: str) -> BoolArray:
-    """Return which strings hold a letter of one byte; one look at all of them where none does."""
-    text = column.buffers()[2]
-    if text is None or not (np.frombuffer(text, dtype=np.uint8) == ord(letter)).any():
-        return np.zeros(len(column), dtype=np.bool_)
-    found: BoolArray = pc.match_substring(column, letter).to_numpy(zero_copy_only=False)
-    return found
-
-
-def _refuse(refusal: Int64Array, mask: BoolArray, code: str) -> None:
-    refusal[mask & (refusal == ACCEPTED)] = NUMBER[code]
 
 
 def _at_home(

@@ -21,6 +21,7 @@ from schemas.columns import decode, encode
 from schemas.records import RecordColumns
 from schemas.singles import encode_one
 from streams.accounts import Accounts
+from streams.read import read
 from streams.slice import Slice
 from streams.states import latest_of_each
 from streams.step import Outcome, Rules, step
@@ -60,13 +61,13 @@ def warm_up() -> Outcome:
     accounts = Accounts()
     values = [encode_one("charging_session", SESSION)]
     sent = encode("charging_session", decode("charging_session", values).batch)
-    outcome = step(_fetched(sent), accounts, rules)
+    outcome = step(read(_fetched(sent)), accounts, rules)
     accounts.apply(outcome.change)
     accounts.compact()
     balances = outcome.change.balances()
     again = decode("account_balance", encode("account_balance", balances)).batch
     accounts.restore(latest_of_each(again))
-    return step(_fetched(sent), accounts, rules)
+    return step(read(_fetched(sent)), accounts, rules)
 
 
 def _fetched(values: list[bytes]) -> Slice:

@@ -17,6 +17,7 @@ from schemas.columns import decode, encode
 from schemas.raw import Raw
 from schemas.singles import encode_one
 from streams.accounts import Accounts
+from streams.read import read
 from streams.slice import Slice
 from streams.states import AccountStore
 from streams.step import Outcome, Rules, step
@@ -129,7 +130,7 @@ def rules(*, partitions: int = 1, dedupe_days: int = 35) -> Rules:
 
 def work(accounts: AccountStore, part: Slice, by: Rules | None = None) -> Outcome:
     """Step a slice and take its change over, as a book does after a commit."""
-    outcome = step(part, accounts, by or rules())
+    outcome = step(read(part), accounts, by or rules())
     accounts.apply(outcome.change)
     return outcome
 

@@ -23,6 +23,7 @@ def clock() -> Iterator[list[float]]:
     """Seconds, for the test to turn forward; the collector is switched on again afterwards."""
     gc.collect()
     yield [0.0]
+    gc.unfreeze()
     gc.enable()
 
 
@@ -33,6 +34,13 @@ def left_alone() -> weakref.ref[Knot]:
 def test_python_no_longer_collects_by_itself(clock: list[float]) -> None:
     Garbage(lambda: clock[0])
     assert not gc.isenabled()
+
+
+def test_what_was_there_before_is_never_walked_again(clock: list[float]) -> None:
+    kept = Knot()
+    Garbage(lambda: clock[0])
+    assert gc.get_freeze_count() > 0
+    assert not any(each is kept for each in gc.get_objects())
 
 
 def test_the_young_are_collected_after_a_slice(clock: list[float]) -> None:

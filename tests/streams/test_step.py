@@ -11,8 +11,9 @@ from schemas.columns import arrow_schema
 from schemas.partition import partition_of
 from schemas.singles import encode_one
 from streams.accounts import Accounts
+from streams.read import VALUE_BYTES_MAX, read
 from streams.states import SUMS
-from streams.step import VALUE_BYTES_MAX, Outcome, step
+from streams.step import Outcome, step
 from tests.streams.scene import (
     DAY_MS,
     HOUR_MS,
@@ -366,5 +367,6 @@ def test_the_step_changes_no_account_before_its_change_is_applied() -> None:
     accounts = Accounts()
     work(accounts, sessions_of(session()))
     before = held(accounts, ["anna", "carl"])
-    step(sessions_of(session(session_id="S2"), session(account_id="carl")), accounts, rules())
+    part = sessions_of(session(session_id="S2"), session(account_id="carl"))
+    step(read(part), accounts, rules())
     assert held(accounts, ["anna", "carl"]) == before

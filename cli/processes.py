@@ -107,6 +107,7 @@ def sink() -> None:
 )
 def api() -> None:
     """Run the HTTP API over ClickHouse; GET /docs describes it, /metrics measures it."""
+    import uvloop
     from prometheus_client import CollectorRegistry
 
     from api.app import create_app, serve
@@ -144,7 +145,7 @@ def api() -> None:
 
     try:
         with broker_at(broker.bootstrap):
-            asyncio.run(run())
+            uvloop.run(run())
     except BrokenRecordError as error:
         raise Failure(str(error)) from error
     except (OSError, OverflowError) as error:

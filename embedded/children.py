@@ -5,8 +5,10 @@ ends: so every child is forked by one thread that lives as long as the process, 
 signal before it becomes the program: a few lines of Python call prctl, look whether the parent is
 still there, and exec. Elsewhere than on Linux children end only with an orderly stop.
 
-Children get their own session: Ctrl-C in a terminal reaches the parent alone, which then stops them
-in order.
+Children get their own process group: Ctrl-C in a terminal reaches the parent alone, which then
+stops them in order. They stay in its session, because Linux shares processors among sessions first
+and among threads then: of a session's ten threads some waited for a fifth of a second, while one of
+another session ran; and a priority counts within a session only.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ _NOISE = ("weak version `GLIBC", "press Ctrl-C to stop")
 
 _BECOME = """
 import ctypes, os, sys
-parent, death_signal, *argv = sys.argv[1:]
+parent, death_signal, nice, *argv = sys.argv[1:]
+os.nice(int(nice))
 if sys.platform == "linux":
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(1, int(death_signal), 0, 0, 0) != 0:
@@ -47,6 +50,7 @@ def spawn(
     log_path: Path,
     death_signal: signal.Signals,
     environ: Mapping[str, str] | None = None,
+    nice: int = 0,
 ) -> subprocess.Popen[bytes]:
     """Start a program whose output is appended to a file and which ends with this process.
 
@@ -55,12 +59,13 @@ def spawn(
         log_path: Takes its standard output and error; its folder exists.
         death_signal: What it gets when this process is gone.
         environ: Its environment; this process's where None.
+        nice: How far its priority is below that of this process.
 
     Raises:
         OSError: The log cannot be written.
     """
     command = [sys.executable, "-I", "-S", "-c", _BECOME]
-    command += [str(os.getpid()), str(int(death_signal)), *argv]
+    command += [str(os.getpid()), str(int(death_signal)), str(nice), *argv]
 
     def fork() -> subprocess.Popen[bytes]:
         with log_path.open("ab") as log:
@@ -70,7 +75,7 @@ def spawn(
                 stdout=log,
                 stderr=log,
                 env=None if environ is None else dict(environ),
-                start_new_session=True,
+                process_group=0,
             )
 
     return _forker().submit(fork).result()

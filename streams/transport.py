@@ -47,7 +47,7 @@ class SliceThread(driver.AIOKafkaConsumerThread):
         """Start the consumer and let it hand over columns, before it has anything to fetch."""
         await super().on_start()
         transport = cast(SliceTransport, self.transport)
-        pace(self._consumer)
+        pace(self._consumer, apart_s=transport.fetch_wait_s)
         fetch_columns(
             self._consumer,
             records_max=transport.slice_limit,

@@ -84,6 +84,16 @@ def test_it_answers_and_ends(tmp_path: Path) -> None:
     assert not is_running(pid)
 
 
+def test_its_saving_takes_what_others_leave(tmp_path: Path) -> None:
+    with Broker.start(tmp_path / "data") as broker:
+        threads = {
+            (thread / "comm").read_text().strip(): os.getpriority(os.PRIO_PROCESS, int(thread.name))
+            for thread in Path(f"/proc/{broker.pid}/task").glob("*")
+        }
+    assert threads["autosave"] == 19
+    assert threads["noida-db"] == os.getpriority(os.PRIO_PROCESS, 0)
+
+
 def test_an_orderly_stop_keeps_everything(tmp_path: Path) -> None:
     with Broker.start(tmp_path / "data") as broker:
         produce(broker.bootstrap, 1000)

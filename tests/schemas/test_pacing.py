@@ -6,7 +6,7 @@ import time
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from producers.topics import ensure_topics
-from schemas.pacing import PACE_S, pace
+from schemas.pacing import APART_S, pace
 from schemas.settings import BrokerSettings
 
 IDLE_S = 0.5
@@ -48,7 +48,7 @@ def test_an_idle_broker_is_asked_some_dozen_times_a_second_and_not_thousands(bro
         await consumer.stop()
         return len(asked)
 
-    assert 1 <= asyncio.run(scene()) <= 2 * IDLE_S / PACE_S
+    assert 1 <= asyncio.run(scene()) <= 2 * IDLE_S / APART_S
 
 
 def test_a_message_still_arrives_and_closing_during_a_rest_raises_nothing(broker: str) -> None:

@@ -1,4 +1,4 @@
-"""A paced consumer rests after an empty answer, loses nothing, and closes at once."""
+"""A paced consumer rests between fetches, loses nothing, and closes at once."""
 
 import asyncio
 import time
@@ -65,3 +65,28 @@ def test_a_message_still_arrives_and_closing_during_a_rest_raises_nothing(broker
         return [message.value for messages in found.values() for message in messages]
 
     assert asyncio.run(scene()) == [b"here"]
+
+
+def test_records_that_trickle_in_are_fetched_together(broker: str) -> None:
+    async def scene() -> tuple[int, int, int]:
+        settings = BrokerSettings(bootstrap=broker, prefix="paced-trickle-")
+        await ensure_topics(settings)
+        consumer = await consumer_of(settings)
+        pace(consumer, apart_s=0.25)
+        asked, sent, found = counted(consumer), 0, 0
+        async with AIOKafkaProducer(bootstrap_servers=broker) as producer:
+            began = time.monotonic()
+            while time.monotonic() < began + 1.0:
+                await producer.send_and_wait(settings.topic("refusals"), b"here")
+                sent += 1
+                found += sum(map(len, (await consumer.getmany(timeout_ms=5)).values()))
+        fetches = len(asked)
+        async with asyncio.timeout(30):
+            while found < sent:
+                found += sum(map(len, (await consumer.getmany(timeout_ms=1000)).values()))
+        await consumer.stop()
+        return fetches, sent, found
+
+    fetches, sent, found = asyncio.run(scene())
+    assert found == sent > 20
+    assert fetches <= 6

@@ -32,12 +32,12 @@ from pathlib import Path
 
 from embedded.children import end, log_tail, spawn
 from embedded.ownership import InUseError, Ownership
+from embedded.priority import stand_back
 
 HOST = "127.0.0.1"
 START_S_MAX = 120.0  # Reading back a gigabyte of JSON takes most of it.
 SAVE_S_MAX = 180.0
 SAVING_THREAD = "autosave"
-NICE_MAX = 19
 _POLL_S = 0.02
 
 # Metadata for no topics: size, api 3, version 1, correlation 1, no client id, empty array.
@@ -115,7 +115,7 @@ class Broker:
         except BaseException:
             broker.stop()
             raise
-        _save_last(broker.pid)
+        stand_back(broker.pid, thread=SAVING_THREAD)
         # What it says from here on is why it ended.
         return replace(broker, log_from=log.stat().st_size)
 
@@ -166,13 +166,6 @@ class Broker:
                     f"the broker does not answer on {self.bootstrap} (log: {self.log_path})"
                 )
             pause.wait(_POLL_S)
-
-
-def _save_last(pid: int) -> None:
-    """Give the thread that saves the lowest priority, where the system has one for threads."""
-    for thread in Path(f"/proc/{pid}/task").glob("*"):
-        if (thread / "comm").read_text().strip() == SAVING_THREAD:
-            os.setpriority(os.PRIO_PROCESS, int(thread.name), NICE_MAX)
 
 
 def _binary() -> str:

@@ -27,8 +27,7 @@ _NOISE = ("weak version `GLIBC", "press Ctrl-C to stop")
 
 _BECOME = """
 import ctypes, os, sys
-parent, death_signal, nice, *argv = sys.argv[1:]
-os.nice(int(nice))
+parent, death_signal, *argv = sys.argv[1:]
 if sys.platform == "linux":
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(1, int(death_signal), 0, 0, 0) != 0:
@@ -50,7 +49,6 @@ def spawn(
     log_path: Path,
     death_signal: signal.Signals,
     environ: Mapping[str, str] | None = None,
-    nice: int = 0,
 ) -> subprocess.Popen[bytes]:
     """Start a program whose output is appended to a file and which ends with this process.
 
@@ -59,13 +57,12 @@ def spawn(
         log_path: Takes its standard output and error; its folder exists.
         death_signal: What it gets when this process is gone.
         environ: Its environment; this process's where None.
-        nice: How far its priority is below that of this process.
 
     Raises:
         OSError: The log cannot be written.
     """
     command = [sys.executable, "-I", "-S", "-c", _BECOME]
-    command += [str(os.getpid()), str(int(death_signal)), str(nice), *argv]
+    command += [str(os.getpid()), str(int(death_signal)), *argv]
 
     def fork() -> subprocess.Popen[bytes]:
         with log_path.open("ab") as log:

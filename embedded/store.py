@@ -8,6 +8,7 @@ otherwise wait for its inserts, use another.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,11 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as StoreError
 
 from embedded.ownership import Ownership
+from embedded.priority import stand_back
 
 __all__ = ["Store", "StoreError"]
+
+MERGING_THREAD = "MergeMutate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,13 @@ class Store:
             owned.release()
             raise
         try:
-            return cls(owned, path, writer, _handle(path))
+            store = cls(owned, path, writer, _handle(path))
         except BaseException:
             writer.close()
             owned.release()
             raise
+        stand_back(os.getpid(), thread=MERGING_THREAD)
+        return store
 
     def close(self) -> None:
         """Close both handles and give the folder back; twice is fine."""

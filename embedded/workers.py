@@ -22,8 +22,6 @@ from embedded.children import end, log_tail, spawn
 RESTARTS_MAX = 5
 LIVED_S = 300.0
 TERM_S = 20.0
-NICE = 5
-"""How far they stand back: who asks the API waits for the answer, and events can wait a little."""
 
 
 class WorkerError(Exception):
@@ -111,11 +109,5 @@ class Workers:
         self, log_path: Path, environ: Mapping[str, str]
     ) -> tuple[subprocess.Popen[bytes], int]:
         log_from = log_path.stat().st_size if log_path.exists() else 0
-        child = spawn(
-            self.command,
-            log_path=log_path,
-            death_signal=signal.SIGKILL,
-            environ=environ,
-            nice=NICE,
-        )
+        child = spawn(self.command, log_path=log_path, death_signal=signal.SIGKILL, environ=environ)
         return child, log_from

@@ -29,6 +29,8 @@ class WorkerSettings(BrokerSettings):
         slice_bytes_max: Bytes fetched from one partition at a time.
         buffer_slices_max: Slices that wait for the worker before partitions are paused.
         fetch_wait_ms_max: How long a broker may hold a fetch that finds nothing.
+        fetch_apart_ms: How far apart fetches begin while no backlog waits: the further, the larger
+            the slices, and the cheaper a record.
         dedupe_days: How long the identity of an event is remembered.
         session_timeout_s: After it the group gives the partitions of a silent worker away.
         transaction_timeout_ms: After it the broker aborts an abandoned transaction.
@@ -50,6 +52,7 @@ class WorkerSettings(BrokerSettings):
     slice_bytes_max: int = 4 << 20
     buffer_slices_max: int = 8
     fetch_wait_ms_max: int = FETCH_WAIT_MS_MAX
+    fetch_apart_ms: int = 100
     dedupe_days: int = 35
     session_timeout_s: int = 10
     transaction_timeout_ms: int = 10_000

@@ -47,7 +47,7 @@ class SliceThread(driver.AIOKafkaConsumerThread):
         """Start the consumer and let it hand over columns, before it has anything to fetch."""
         await super().on_start()
         transport = cast(SliceTransport, self.transport)
-        pace(self._consumer, apart_s=transport.fetch_wait_s)
+        pace(self._consumer, apart_s=transport.fetch_apart_s)
         fetch_columns(
             self._consumer,
             records_max=transport.slice_limit,
@@ -157,6 +157,7 @@ class SliceTransport(driver.Transport):
     Attributes:
         activity_topics: Full names of the topics fetched as slices, to their names without prefix.
         fetch_wait_s: How long a fetch waits for records [s].
+        fetch_apart_s: How far apart fetches begin while no backlog waits [s].
         slice_limit: Asked for the records of one slice.
     """
 
@@ -169,9 +170,11 @@ class SliceTransport(driver.Transport):
         *,
         activity_topics: Mapping[str, str],
         fetch_wait_s: float,
+        fetch_apart_s: float,
         slice_limit: Callable[[], int],
     ) -> None:
         super().__init__([url], app)
         self.activity_topics = activity_topics
         self.fetch_wait_s = fetch_wait_s
+        self.fetch_apart_s = fetch_apart_s
         self.slice_limit = slice_limit

@@ -116,6 +116,7 @@ def build_app(
         app,
         activity_topics={settings.topic(name): name for name in ACTIVITY_TOPICS},
         fetch_wait_s=settings.fetch_wait_ms_max / 1000,
+        fetch_apart_s=settings.fetch_apart_ms / 1000,
         slice_limit=limit,
     )
     _add_agent(app, settings, LiveRules(settings, programmes, partitions), metrics, limit)

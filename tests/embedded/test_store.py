@@ -59,3 +59,13 @@ def test_threads_read_while_others_write(tmp_path: Path) -> None:
             counts = reading.result()
             assert counts == sorted(counts)
         assert store.reader.query("SELECT count() FROM t").result_rows == [(rows * inserts,)]
+
+
+def test_its_merging_takes_what_others_leave(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store"):
+        found = {
+            os.getpriority(os.PRIO_PROCESS, int(task.name))
+            for task in Path("/proc/self/task").glob("*")
+            if (task / "comm").read_text().strip() == "MergeMutate"
+        }
+    assert found == {19}

@@ -121,6 +121,7 @@ class Stack:
         parts.enter_context(logged(logs / "stack.log"))
         self.store = parts.enter_context(Store.open(folder / "store"))
         is_new = bool(migrate(self.store.writer))
+        self.store.merge_last()
         self.broker = parts.enter_context(
             Broker.start(folder / "broker", log_path=logs / "broker.log", port=settings.broker_port)
         )

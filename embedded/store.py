@@ -50,13 +50,15 @@ class Store:
             owned.release()
             raise
         try:
-            store = cls(owned, path, writer, _handle(path))
+            return cls(owned, path, writer, _handle(path))
         except BaseException:
             writer.close()
             owned.release()
             raise
+
+    def merge_last(self) -> None:
+        """Let merging take what others leave; its threads are there once the first table is."""
         stand_back(os.getpid(), thread=MERGING_THREAD)
-        return store
 
     def close(self) -> None:
         """Close both handles and give the folder back; twice is fine."""

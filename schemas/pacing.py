@@ -15,10 +15,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.structs import TopicPartition
 
-READ_COMMITTED: Final = 1
 APART_S: Final = 0.05
+"""For who follows a topic; a worker has its own, because its slices cost more."""
 
 
 def pace(consumer: AIOKafkaConsumer, *, apart_s: float = APART_S) -> None:

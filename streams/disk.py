@@ -47,7 +47,7 @@ from streams.states import NEW, NUMBERS, States, latest_of_each, states_of
 
 log = logging.getLogger("carbonflow.book")
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 ABOUT: Final = b"\0"
 """The key of what the store is; a zero byte occurs in no account_id."""
 

@@ -92,9 +92,9 @@ class SliceConsumer(driver.Consumer):
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
             return
-        if not self.flow_active:
-            await self.perform_seek()
-            return
+        # What a fetch brings while a rebalance has stopped the flow is passed over: Faust seeks the
+        # committed offsets before the flow goes on. To seek here, too, would meet partitions that
+        # are being taken away.
         for tp, fetched in in_turns(records):
             if generation != self.app.consumer_generation_id or not self.flow_active:
                 break

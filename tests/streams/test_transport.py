@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
@@ -22,14 +23,20 @@ DROP_S = 0.05
 PLACE = TP("charging-sessions", 0)
 
 
-async def asked_after_a_drop(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[set[TP]]:
-    """Let a partition of a consumer whose buffers are full have room; return what is asked for."""
+def flowing_consumer(folder: Path) -> SliceConsumer:
+    """Return a consumer of one partition whose flow is on; it has no broker."""
     settings = WorkerSettings(data_dir=folder, fetch_wait_ms_max=int(WAIT_S * 1000))
     app = build_app(settings, load_programmes(), 1, WorkerMetrics(CollectorRegistry()))
     consumer = app.consumer
     assert isinstance(consumer, SliceConsumer)
     consumer._set_active_tps({PLACE})
     consumer.resume_flow()
+    return consumer
+
+
+async def asked_after_a_drop(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[set[TP]]:
+    """Let a partition of a consumer whose buffers are full have room; return what is asked for."""
+    consumer = flowing_consumer(folder)
     consumer.on_buffer_full(PLACE)
     asked: list[set[TP]] = []
 
@@ -48,6 +55,32 @@ def test_a_partition_with_room_again_ends_the_wait_of_a_worker_that_was_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert asyncio.run(asked_after_a_drop(tmp_path, monkeypatch)) == [{PLACE}]
+
+
+async def brought_while_the_flow_stops(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[Any], list[Any]]:
+    """Stop the flow during a fetch, as a rebalance does; return the messages and the seeks."""
+    consumer = flowing_consumer(folder)
+    seeks = []
+
+    async def fetch(**_: object) -> dict[TP, Any]:
+        consumer.stop_flow()
+        return {PLACE: ["never looked at"]}
+
+    async def seek_to_committed() -> dict[TP, int]:
+        seeks.append(PLACE)
+        raise IllegalStateError(f"No current assignment for partition {PLACE}")
+
+    monkeypatch.setattr(consumer, "_getmany", fetch)
+    monkeypatch.setattr(consumer, "seek_to_committed", seek_to_committed)
+    return [message async for message in consumer.getmany(timeout=WAIT_S)], seeks
+
+
+def test_a_fetch_that_ends_within_a_rebalance_brings_nothing_and_seeks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert asyncio.run(brought_while_the_flow_stops(tmp_path, monkeypatch)) == ([], [])
 
 
 def test_slices_of_partitions_come_in_turns() -> None:

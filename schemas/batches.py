@@ -27,6 +27,9 @@ BATCH_BYTES_MAX: Final = 900_000
 PACKED_TIMES: Final = 3
 """A batch is filled with so many times the bytes, because they shrink: the fewer, the cheaper."""
 
+ROWS_MAX: Final = 8192
+"""Rows that are taken apart at a time: columns of all would take more memory than anything else."""
+
 SNAPPY: Final = 2
 """aiokafka's number of the codec. Repeated names shrink to a fifth for little time."""
 
@@ -105,10 +108,9 @@ def column_batches(
     fields = fields_of(schema)
     names = [field.name for field in fields]
     key_field, time_field = names.index(key), names.index(timestamp)
-    rows = Rows.of(batch, fields, frame(schema.schema_id))
-    times = rows.column(time_field)
 
-    def batches(first: int, end: int, size: int) -> Iterator[ColumnBatch]:
+    def batches(rows: Rows, first: int, end: int, size: int) -> Iterator[ColumnBatch]:
+        times = rows.column(time_field)
         for records, begin, behind in rows.records(
             key=key_field, time=time_field, bytes_max=size, first=first, end=end
         ):
@@ -121,8 +123,10 @@ def column_batches(
             )
             if made.size() > bytes_max and size > bytes_max:
                 # Less regular than most: as it is, it is too large for the broker.
-                yield from batches(begin, behind, bytes_max)
+                yield from batches(rows, begin, behind, bytes_max)
             else:
                 yield made
 
-    yield from batches(0, len(rows), bytes_max * PACKED_TIMES)
+    for at in range(0, batch.num_rows, ROWS_MAX):
+        rows = Rows.of(batch.slice(at, ROWS_MAX), fields, frame(schema.schema_id))
+        yield from batches(rows, 0, len(rows), bytes_max * PACKED_TIMES)

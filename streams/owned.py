@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection
+from typing import Final
 
 from aiokafka.errors import KafkaError
 from faust.types import TP
@@ -20,12 +21,16 @@ from streams.breaker import Breaker
 from streams.garbage import Garbage
 from streams.limit import SliceLimit
 from streams.metrics import WorkerMetrics
+from streams.room import Room
 from streams.settings import WorkerSettings
 from streams.slice import Slice
 from streams.step import Rules
 from streams.stop import stop_process_on_failure
 
 log = logging.getLogger("carbonflow.worker")
+
+SLICES_AT_ONCE: Final = 2
+"""Full slices in work at a time: one is stepped while the broker commits the other."""
 
 
 class Owned:
@@ -61,6 +66,7 @@ class Owned:
         self._revocations = 0
         self._breaker = Breaker(settings.breaker_records)
         self._garbage = Garbage()
+        self._room = Room(SLICES_AT_ONCE * settings.slice_records_max)
 
     async def take(self, part: Slice, tp: TP) -> None:
         """Begin to work a slice, once the one before it of its partition is done.
@@ -109,7 +115,8 @@ class Owned:
             self._books[part.partition] = book
             for topic in ACTIVITY_TOPICS:
                 self._watch(book, topic)
-        worked = await book.work(part, rules)
+        async with self._room.taken(len(part)):
+            worked = await book.work(part, rules)
         self._garbage.after_slice()
         if worked is not None:
             self._limit.worked(len(worked.part), sum(worked.seconds.values()))

@@ -26,6 +26,7 @@ from yarl import URL
 from carbon.programmes import Programme
 from producers.programmes.load import load_programmes
 from schemas.catalogue import ACTIVITY_TOPICS
+from streams.allocator import keep_little
 from streams.factors import LiveRules
 from streams.limit import SliceLimit
 from streams.metrics import WorkerMetrics
@@ -63,6 +64,7 @@ def run_worker(settings: WorkerSettings) -> int:
         force=True,
     )
     logging.getLogger("carbonflow").setLevel(settings.log_level)
+    keep_little()
     programmes = load_programmes([Path(name) for name in settings.programmes])
     began = time.monotonic()
     warm_up()

@@ -146,6 +146,7 @@ class Book:
             taken = await asyncio.to_thread(read, fresh)
             was_read = time.monotonic()
             outcome = step(taken, self.accounts, rules)
+            del taken  # Its columns would be kept until all is delivered.
             self._breaker.check(outcome, len(fresh))
             stepped = time.monotonic()
             checkpoint = await deliver(

@@ -64,7 +64,7 @@ def run_worker(settings: WorkerSettings) -> int:
         force=True,
     )
     logging.getLogger("carbonflow").setLevel(settings.log_level)
-    keep_little()
+    keep_little(give_back=settings.store == "rocksdb")
     programmes = load_programmes([Path(name) for name in settings.programmes])
     began = time.monotonic()
     warm_up()

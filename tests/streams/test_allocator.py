@@ -22,4 +22,4 @@ def said(before: str) -> str:
 
 def test_a_process_that_keeps_little_has_no_pandas_and_no_allocator_beside_the_systems() -> None:
     assert said("").endswith("True"), "pyarrow imports pandas here, or this test shows nothing"
-    assert said("keep_little(); keep_little()") == "system False"
+    assert said("keep_little(give_back=False); keep_little(give_back=True)") == "system False"

@@ -1,6 +1,7 @@
 # Everything a newcomer needs. `make demo` and `make test` do their own set-up into .venv.
 
 PYTHON ?= python3.11
+SEEDS ?= 2000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -8,7 +9,7 @@ PEERS := $(VENV)/peers
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench bench-full clean
+.PHONY: help install demo test check simulate bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +36,9 @@ check: $(STAMP) ## Lint, types and the import rule.
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+simulate: $(STAMP) ## Play SEEDS bad days of simulated workers, and check the books after each.
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 bench: $(STAMP) ## Compare our worker with its peers: same broker, same records.
 	@$(BIN)/python -m benchmarks.run

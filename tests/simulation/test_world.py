@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 from aiokafka.structs import TopicPartition
 
-from tests.simulation.__main__ import play
+from tests.simulation.days import play
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.world import World
 

@@ -165,7 +165,7 @@ class SliceTransport(driver.Transport):
 
     def __init__(
         self,
-        url: URL,
+        urls: list[URL],
         app: App,
         *,
         activity_topics: Mapping[str, str],
@@ -173,7 +173,7 @@ class SliceTransport(driver.Transport):
         fetch_apart_s: float,
         slice_limit: Callable[[], int],
     ) -> None:
-        super().__init__([url], app)
+        super().__init__(urls, app)
         self.activity_topics = activity_topics
         self.fetch_wait_s = fetch_wait_s
         self.fetch_apart_s = fetch_apart_s

@@ -8,7 +8,7 @@ PEERS := $(VENV)/peers
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench bench-full clean
+.PHONY: help install demo test check chaos bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ check: $(STAMP) ## Lint, types and the import rule.
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+chaos: $(STAMP) ## Break a real pipeline in every way for five minutes, and check its books; BROKERS=3, MINUTES, SEED.
+	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1) --brokers $(or $(BROKERS),1)
 
 bench: $(STAMP) ## Compare our worker with its peers: same broker, same records.
 	@$(BIN)/python -m benchmarks.run

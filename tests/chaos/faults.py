@@ -17,7 +17,7 @@ from tests.chaos.plan import Fault
 from tests.chaos.progress import Progress, Recovery
 from tests.chaos.store import Store
 from tests.chaos.supervisor import Place, Supervisor
-from tests.kafka.server import KafkaCluster
+from tests.kafka.server import KafkaCluster, KafkaServer
 
 LOOK_S: Final = 0.02
 WAIT_S: Final = 120.0
@@ -89,18 +89,23 @@ class Faults:
             place.signal(signal.SIGCONT)
 
     async def _restart_broker(self) -> None:
-        async with self._some_broker() as number:
-            server = self.cluster.servers[number]
-            self._begin(f"restart broker {number + 1}", worked=True, stored=True)
-            await asyncio.to_thread(server.stop)
-            await asyncio.to_thread(server.start)
+        await self._take_broker("restart broker", KafkaServer.stop)
 
     async def _kill_broker(self) -> None:
-        async with self._some_broker() as number:
+        await self._take_broker("kill -9 broker", KafkaServer.kill)
+
+    async def _take_broker(self, what: str, take: Callable[[KafkaServer], None]) -> None:
+        """Take a broker away and start it again; the next may go when this fault is over."""
+        async with self._broker:
+            number = self.chance.randrange(len(self.cluster.servers))
             server = self.cluster.servers[number]
-            self._begin(f"kill -9 broker {number + 1}", worked=True, stored=True)
-            await asyncio.to_thread(server.kill)
+            self.supervisor.broker_back_s = float("inf")
+            begun = self._begin(f"{what} {number + 1}", worked=True, stored=True)
+            await asyncio.to_thread(take, server)
             await asyncio.to_thread(server.start)
+            self.supervisor.broker_back_s = time.monotonic()
+            self.tell(f"broker {number + 1} is back")
+            await _until(lambda: begun.over_s is not None)
 
     async def _take_store(self, seconds: float) -> None:
         self._begin(f"take the store away for {seconds:.0f} s", stored=True)
@@ -145,16 +150,6 @@ class Faults:
             yield place
         finally:
             place.held = False
-
-    @asynccontextmanager
-    async def _some_broker(self) -> AsyncIterator[int]:
-        """Take a broker in hand, when no other is."""
-        async with self._broker:
-            self.supervisor.broker_back_s = float("inf")
-            try:
-                yield self.chance.randrange(len(self.cluster.servers))
-            finally:
-                self.supervisor.broker_back_s = time.monotonic()
 
 
 async def _killed_as_it_restores(place: Place, starts: int) -> bool:

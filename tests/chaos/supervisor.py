@@ -4,7 +4,7 @@ Why a process ended is one of a few reasons that the faults of a run explain; an
 `unexpected`, is kept with the end of its log, and fails the run.
 
     killed        by a fault of the run
-    stopped       asked to end, and did so with status 0
+    stopped       asked to end, and did so with status 0; with 143 if it was only just starting
     fenced        a worker whose partition another took, status 3
     broker away   status 1 over an error of Kafka, while a broker was away or shortly after
     store away    a sink with status 1 over its store, while that was away
@@ -38,6 +38,7 @@ AFTERMATH_S: Final = 60.0
 """How long after a broker is back its absence may still end a process: sessions and requests that
 began before run into their limits."""
 TAIL_LINES: Final = 40
+TERMINATED: Final = 128 + signal.SIGTERM
 
 _KAFKA = re.compile(
     r"^(aiokafka\.errors\.\w+|streams\.worker\.TopicsMissing|carbonflow: the broker )", re.MULTILINE
@@ -66,7 +67,7 @@ def reason_of(kind: Kind, status: int, said: str, around: Around) -> str:
     """Return why a process ended; its last words are `said`."""
     if status == -signal.SIGKILL and around.killed:
         return "killed"
-    if status == 0 and around.stopped:
+    if status in (0, TERMINATED) and around.stopped:
         return "stopped"
     if status == EXIT_FENCED and kind == "worker":
         return "fenced"

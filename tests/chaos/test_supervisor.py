@@ -15,6 +15,7 @@ BUG = "Traceback ...\nKeyError: 'x'"
     [
         ("worker", -9, "", Around(killed=True), "killed"),
         ("worker", 0, "", Around(stopped=True), "stopped"),
+        ("worker", 143, "", Around(stopped=True), "stopped"),
         ("worker", 3, "", Around(), "fenced"),
         ("worker", 1, KAFKA, Around(broker_away=True), "broker away"),
         ("sink", 1, BROKER, Around(broker_away=True), "broker away"),
@@ -32,6 +33,7 @@ def test_what_a_fault_explains_is_known(
     [
         ("worker", -9, "", Around()),
         ("worker", 0, "", Around()),
+        ("worker", 143, "", Around()),
         ("sink", 3, "", Around()),
         ("worker", 1, KAFKA, Around()),
         ("worker", 1, BUG, Around(broker_away=True, store_away=True)),

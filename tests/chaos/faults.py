@@ -21,6 +21,8 @@ from tests.kafka.server import KafkaCluster, KafkaServer
 
 LOOK_S: Final = 0.02
 WAIT_S: Final = 120.0
+STOP_S: Final = 10.0
+"""How long a broker may take to end in order: producers give up what nobody takes for 40 s."""
 RESTORES_MAX: Final = 5
 """Attempts at killing a worker while it restores: it may be quicker."""
 
@@ -89,7 +91,7 @@ class Faults:
             place.signal(signal.SIGCONT)
 
     async def _restart_broker(self) -> None:
-        await self._take_broker("restart broker", KafkaServer.stop)
+        await self._take_broker("restart broker", lambda server: server.stop(STOP_S))
 
     async def _kill_broker(self) -> None:
         await self._take_broker("kill -9 broker", KafkaServer.kill)

@@ -18,7 +18,6 @@ from embedded.monitor import Monitor
 from producers.client import CarbonflowProducer
 from producers.factors.release import load_release
 from producers.topics import ensure_topics
-from schemas.catalogue import ACTIVITY_TOPICS
 from schemas.settings import BrokerSettings
 from sinks.connect import connect
 from sinks.migrate import migrate
@@ -30,7 +29,7 @@ from tests.chaos.plan import plan
 from tests.chaos.progress import Progress
 from tests.chaos.store import Store
 from tests.chaos.supervisor import Place, Supervisor
-from tests.chaos.traffic import Load, Rows, Spoilt, traffic
+from tests.chaos.traffic import Load, Part, Rows, traffic
 from tests.kafka.server import KafkaCluster, fetch_jars
 
 PREFIX: Final = "chaos."
@@ -176,13 +175,9 @@ class Run:
                 due = started + (number - 1) * PORTION_S
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 try:
-                    for part in parts:
-                        if isinstance(part, Rows):
-                            acknowledged += await producer.send_batch(part.record, part.batch)
-                    for topic in ACTIVITY_TOPICS:
-                        spoilt = [p for p in parts if isinstance(p, Spoilt) and p.topic == topic]
-                        messages = [(each.key, each.value) for each in spoilt]
-                        acknowledged += await producer.send_raw(topic, messages)
+                    acknowledged += sum(
+                        await asyncio.gather(*(_sent(producer, part) for part in parts))
+                    )
                 except KafkaError as error:
                     failed.append(f"portion {number}: {error!r}")
                 for part in parts:
@@ -250,6 +245,12 @@ class Run:
             "CARBONFLOW_CLICKHOUSE_URL": store.url,
         }
         return Place("sink", "sink", environ, self.options.folder / "sink.log")
+
+
+async def _sent(producer: CarbonflowProducer, part: Part) -> int:
+    if isinstance(part, Rows):
+        return await producer.send_batch(part.record, part.batch)
+    return await producer.send_raw(part.topic, [(part.key, part.value)])
 
 
 async def _until(holds: Callable[[], bool], seconds: float) -> None:

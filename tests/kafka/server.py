@@ -207,11 +207,11 @@ class KafkaServer:
             self.kill()
             raise
 
-    def stop(self) -> None:
-        """Stop the node in order; its data stays."""
+    def stop(self, term_s: float = STOP_S_MAX) -> None:
+        """Stop the node in order, or kill it after a while; its data stays."""
         if self._process is None:
             return
-        end(self._process, term_s=STOP_S_MAX)
+        end(self._process, term_s=term_s)
         self._process = None
 
     def kill(self) -> None:

@@ -25,8 +25,8 @@ from tests.chaos.oracle import Balance, Oracle
 SHOWN_MAX: Final = 5
 PARTS: Final = 16
 """In how many parts the ledger is read, so that no answer is large."""
-READ_S_MAX: Final = 600.0
-VERIFY_S_MAX: Final = 300.0
+READ_S_MAX: Final = 1_800.0
+VERIFY_S_MAX: Final = 600.0
 BALANCE: Final = tuple(Balance.__dataclass_fields__)
 
 

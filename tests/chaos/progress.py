@@ -1,7 +1,7 @@
 """Progress: what has been sent, worked and stored so far, asked of Kafka again and again.
 
 A fault is over when the workers, or the sink, have committed what had come in by the time it was
-injected, on every partition.
+injected, on every partition, and something since.
 """
 
 import asyncio
@@ -38,6 +38,8 @@ class Recovery:
         injected_s: When, by the monotonic clock.
         worked: Offsets the workers must commit; empty where it is not theirs.
         stored: Offsets the sink must commit; empty where it is not its.
+        worked_before: What the workers had committed, over all partitions; they must go on, too.
+        stored_before: What the sink had.
         over_s: When they had.
     """
 
@@ -46,6 +48,8 @@ class Recovery:
     injected_s: float
     worked: Offsets
     stored: Offsets
+    worked_before: int
+    stored_before: int
     over_s: float | None = None
 
     @property
@@ -91,9 +95,15 @@ class Progress:
             time.monotonic(),
             {place: self.ends.get(place, 0) for place in self._activities} if worked else {},
             {place: self.ends.get(place, 0) for place in self._transfers} if stored else {},
+            sum(self.worked.values()),
+            sum(self.stored.values()),
         )
         self.recoveries.append(made)
         return made
+
+    def has_worked(self, fault: Recovery) -> bool:
+        """Return whether the workers are over a fault."""
+        return _passed(self.worked, fault.worked, fault.worked_before)
 
     def settled(self) -> None:
         """Note that everything has been worked and stored: no fault is left.
@@ -135,7 +145,9 @@ class Progress:
 
     def _look(self) -> None:
         for each in self.recoveries:
-            is_over = _reached(self.worked, each.worked) and _reached(self.stored, each.stored)
+            is_over = self.has_worked(each) and _passed(
+                self.stored, each.stored, each.stored_before
+            )
             if each.over_s is None and is_over:
                 each.over_s = time.monotonic()
 
@@ -147,5 +159,6 @@ async def _committed(
     return {place: max(0, at.offset) for place, at in found.items()}
 
 
-def _reached(offsets: Offsets, wanted: Offsets) -> bool:
-    return all(offsets.get(place, 0) >= offset for place, offset in wanted.items())
+def _passed(offsets: Offsets, wanted: Offsets, before: int) -> bool:
+    reached = all(offsets.get(place, 0) >= offset for place, offset in wanted.items())
+    return not wanted or (reached and sum(offsets.values()) > before)

@@ -9,7 +9,7 @@ PEERS := $(VENV)/peers
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check simulate bench bench-full clean
+.PHONY: help install demo test check simulate chaos bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ check: $(STAMP) ## Lint, types and the import rule.
 
 simulate: $(STAMP) ## Play SEEDS bad days of simulated workers, and check the books after each.
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+chaos: $(STAMP) ## Break a real pipeline in every way for five minutes, and check its books; BROKERS=3, MINUTES, SEED.
+	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1) --brokers $(or $(BROKERS),1)
 
 bench: $(STAMP) ## Compare our worker with its peers: same broker, same records.
 	@$(BIN)/python -m benchmarks.run

@@ -100,6 +100,7 @@ class Book:
             RuntimeError: What is on the broker does not fit together; each says why.
         """
         began = time.monotonic()
+        log.info("opening book %d", partition)
         producer = AIOKafkaProducer(
             **settings.client_options(),
             transactional_id=f"{settings.group_id}-{partition}",

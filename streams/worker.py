@@ -92,10 +92,10 @@ def build_app(
     metrics: WorkerMetrics,
 ) -> faust.App:
     """Return the Faust application that works slices; nothing is opened yet."""
-    url = URL(f"kafka://{settings.bootstrap}")
+    urls = [URL(f"kafka://{server.strip()}") for server in settings.bootstrap.split(",")]
     app = faust.App(
         settings.group_id,
-        broker=[url],
+        broker=urls,
         broker_credentials=_credentials(settings),
         consumer_group_instance_id=settings.instance,
         consumer_auto_offset_reset="earliest",
@@ -114,7 +114,7 @@ def build_app(
     )
     limit = SliceLimit(records_max=settings.slice_records_max, ms_max=settings.slice_ms_max)
     app.transport = SliceTransport(
-        url,
+        urls,
         app,
         activity_topics={settings.topic(name): name for name in ACTIVITY_TOPICS},
         fetch_wait_s=settings.fetch_wait_ms_max / 1000,

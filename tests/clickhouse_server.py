@@ -60,11 +60,11 @@ def start(folder: Path) -> Iterator[str]:
             process.wait(timeout=30)
 
 
-def main(folder: str) -> None:
+def main(folder: str, port: str = "0") -> None:
     """Serve `folder` until terminated; the first line of output is the port."""
     engine = Connection(folder)
     handler = type("Handler", (_Writable,), {"folder": folder})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", int(port)), handler) as server:
         sys.stdout.write(f"{server.server_port}\n")
         sys.stdout.flush()
         try:
@@ -74,4 +74,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,9 +1,10 @@
-"""One real Apache Kafka node (KRaft, broker and controller in one) as a child process, for tests.
+"""Real Apache Kafka nodes (KRaft, broker and controller in one) as child processes, for tests.
 
 `fetch_jars` asks Maven once for what `pom.xml` pins and keeps it under the git-ignored `target/`;
 from then on nothing is downloaded. `KafkaServer` formats a folder, starts the node on free ports of
 127.0.0.1, returns when it answers, and stops it by its pid; it never outlives its test run. A
-stopped node can be started again on the same folder and port, with its data.
+stopped node can be started again on the same folder and port, with its data. `KafkaCluster` is
+several of them that replicate everything to each other.
 
 Needs Java 17 or newer, and Maven for the first time; `missing` says which of them is not there.
 """
@@ -16,6 +17,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -40,8 +42,8 @@ JVM: Final = ("-Xms256m", "-Xmx640m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel
 
 CONFIG: Final = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
+node.id={number}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
@@ -49,19 +51,19 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={folder}/data
 num.partitions=4
 auto.create.topics.enable=false
-default.replication.factor=1
-min.insync.replicas=1
-offsets.topic.replication.factor=1
+default.replication.factor={replicas}
+min.insync.replicas={replicas_min}
+offsets.topic.replication.factor={replicas}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={replicas_min}
 transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={replicas}
+share.coordinator.state.topic.min.isr={replicas_min}
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 broker.heartbeat.interval.ms=200
-broker.session.timeout.ms=1000
+broker.session.timeout.ms={session_ms}
 log.cleaner.dedupe.buffer.size=16777216
 """
 
@@ -127,19 +129,50 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-class KafkaServer:
-    """A node over one folder; `with KafkaServer(folder, fetch_jars()) as kafka:` runs it."""
+Ports = tuple[int, int]
+"""Where a node listens: as broker and as controller."""
 
-    def __init__(self, folder: Path, jars: Path) -> None:
+
+def free_nodes(count: int) -> list[Ports]:
+    """Return ports for so many nodes."""
+    ports = free_ports(2 * count)
+    return list(zip(ports[::2], ports[1::2], strict=True))
+
+
+class KafkaServer:
+    """A node over one folder; `with KafkaServer(folder, fetch_jars()) as kafka:` runs it.
+
+    Args:
+        folder: Takes its data and its log.
+        jars: What `fetch_jars` returned.
+        nodes: Ports of all nodes of its cluster; a cluster of its own where not given.
+        number: Which of them it is, from 1 on.
+    """
+
+    def __init__(
+        self, folder: Path, jars: Path, *, nodes: Sequence[Ports] = (), number: int = 1
+    ) -> None:
         self._folder = folder.resolve()
         self._jars = jars.resolve()
-        self._port, controller_port = free_ports(2)
+        nodes = nodes or free_nodes(1)
+        self._nodes = len(nodes)
+        self._port, controller_port = nodes[number - 1]
         self._config = self._folder / "server.properties"
         self._log = self._folder / "kafka.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._folder.mkdir(parents=True, exist_ok=True)
         self._config.write_text(
-            CONFIG.format(port=self._port, controller_port=controller_port, folder=self._folder)
+            CONFIG.format(
+                number=number,
+                voters=",".join(f"{n}@127.0.0.1:{each[1]}" for n, each in enumerate(nodes, 1)),
+                port=self._port,
+                controller_port=controller_port,
+                folder=self._folder,
+                replicas=len(nodes),
+                replicas_min=len(nodes) // 2 + 1,
+                # Nodes that share two cores are not always heard every second.
+                session_ms=1000 if len(nodes) == 1 else 4000,
+            )
         )
         self._format()
 
@@ -149,28 +182,36 @@ class KafkaServer:
         return f"127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Start the node and return when it answers.
+        """Start the node and return when it answers, and knows all nodes of its cluster.
 
         Raises:
             KafkaNodeError: It ended, or did not answer in time; with the end of its log.
         """
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start the node; it answers only when most of its cluster runs."""
         assert self._process is None, "the node is running"
         self._process = spawn(
             self._java("kafka.Kafka", str(self._config)),
             log_path=self._log,
             death_signal=signal.SIGKILL,
         )
+
+    def wait(self) -> None:
+        """Return when a launched node answers; raises as `start` does."""
         try:
             asyncio.run(self._answers())
         except BaseException:
             self.kill()
             raise
 
-    def stop(self) -> None:
-        """Stop the node in order; its data stays."""
+    def stop(self, term_s: float = STOP_S_MAX) -> None:
+        """Stop the node in order, or kill it after a while; its data stays."""
         if self._process is None:
             return
-        end(self._process, term_s=STOP_S_MAX)
+        end(self._process, term_s=term_s)
         self._process = None
 
     def kill(self) -> None:
@@ -235,7 +276,7 @@ class KafkaServer:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         try:
             await admin.start()
-            return len((await admin.describe_cluster())["brokers"]) == 1
+            return len((await admin.describe_cluster())["brokers"]) == self._nodes
         except (KafkaConnectionError, KafkaError):
             return False
         finally:
@@ -243,3 +284,47 @@ class KafkaServer:
 
     def _log_end(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-40:])
+
+
+class KafkaCluster:
+    """Nodes that keep every record and decide together; a context manager as one node is.
+
+    With three of them records are kept three times, and taken when two nodes have them: any one may
+    die.
+    """
+
+    def __init__(self, folder: Path, jars: Path, *, brokers: int) -> None:
+        nodes = free_nodes(brokers)
+        self.servers = [
+            KafkaServer(folder / f"kafka-{number}", jars, nodes=nodes, number=number)
+            for number in range(1, brokers + 1)
+        ]
+
+    @property
+    def bootstrap(self) -> str:
+        """Where clients connect: every node."""
+        return ",".join(server.bootstrap for server in self.servers)
+
+    def __enter__(self) -> Self:
+        try:
+            for server in self.servers:
+                server.launch()
+            for server in self.servers:
+                server.wait()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """Stop all nodes at once: nobody needs their data any more."""
+        for server in self.servers:
+            server.kill()

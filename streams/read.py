@@ -25,6 +25,9 @@ from streams.slice import Slice
 VALUE_BYTES_MAX: Final = BATCH_BYTES_MAX
 """A larger value might not fit into a message of ours, refused or put right."""
 
+TEXT_BYTES_MAX: Final = 1_000
+"""A longer name might not fit into a transfer, which has each of them twice."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -109,11 +112,15 @@ def _without_large(values: Raw) -> tuple[Raw, set[int]]:
 def _identity_refusals(activities: Activities) -> Int64Array:
     refusal = np.zeros(len(activities), dtype=np.int64)
     invalid = _holds(activities.source, ":")
+    long = np.zeros(len(activities), dtype=np.bool_)
     for column in (activities.source, activities.activity_id, activities.account):
+        size = pc.binary_length(column).to_numpy()
         # The hash of an event separates its parts by zero bytes.
-        invalid |= _holds(column, "\0") | (pc.binary_length(column).to_numpy() == 0)
+        invalid |= _holds(column, "\0") | (size == 0)
+        long |= size > TEXT_BYTES_MAX
     revision = activities.revision.to_numpy()
     refuse(refusal, invalid, "identity_invalid")
+    refuse(refusal, long, "identity_too_long")
     refuse(refusal, revision < 0, "revision_invalid")
     refuse(refusal, revision > 0, "original_unknown")
     return refusal

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from carbon.limits import FOREVER_MS
 from schemas.batches import BATCH_BYTES_MAX, ColumnBatch, column_batches
 from schemas.partition import partition_of
 from schemas.settings import BrokerSettings
 from streams.slice import Slice
 from streams.step import Outcome
+
+KEY_BYTES_MAX: Final = 100_000
+"""What a refusal carries of a key at most; with the largest value it fits into a message."""
 
 Headers: TypeAlias = list[tuple[str, bytes]]
 Message: TypeAlias = tuple[bytes | None, bytes | None, int, Headers]
@@ -105,7 +109,8 @@ async def _send(
     sent: list[asyncio.Future[Any]],
 ) -> None:
     for batch in packed(producer.create_batch, messages):
-        sent.append(await producer.send_batch(batch, topic, partition=partition))
+        future = await producer.send_batch(batch, topic, partition=partition)
+        sent.append(future)
 
 
 def packed(create: Callable[[], Any], messages: Iterable[Message]) -> Iterator[Any]:
@@ -133,7 +138,7 @@ def messages_of_refusals(part: Slice, outcome: Outcome) -> Iterator[Message]:
     """Yield a message for each record refused: its bytes, and in the headers why and whence."""
     for bad in outcome.refused:
         timestamp = int(part.timestamps_ms[bad.position])
-        value = part.values[bad.position]
+        key, value = part.keys[bad.position], part.values[bad.position]
         headers = {
             "code": bad.code,
             "reason": bad.reason,
@@ -147,10 +152,15 @@ def messages_of_refusals(part: Slice, outcome: Outcome) -> Iterator[Message]:
             # A refusal adds headers, so the largest message would not fit any more.
             headers["bytes"] = str(len(value))
             value = value[:BATCH_BYTES_MAX]
+        if key is not None and len(key) > KEY_BYTES_MAX:
+            # Nor would both, where who sent them has packed them better than we do.
+            headers["key_bytes"] = str(len(key))
+            key = key[:KEY_BYTES_MAX]
         yield (
-            part.keys[bad.position],
+            key,
             value,
-            timestamp,
+            # Brokers take no negative one, and who reads refusals knows no year beyond 9999.
+            min(max(timestamp, 0), FOREVER_MS - 1),
             [(name, text.encode()) for name, text in headers.items()],
         )
 

@@ -4,11 +4,13 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+RECORDS := 1000000
+SEED := 1
 PEERS := $(VENV)/peers
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench bench-full clean
+.PHONY: help install demo test check fuzz bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +37,9 @@ check: $(STAMP) ## Lint, types and the import rule.
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+fuzz: $(STAMP) ## Work a million damaged records: make fuzz RECORDS=1000000 SEED=1.
+	@$(BIN)/python -m tests.fuzz --records $(RECORDS) --seed $(SEED)
 
 bench: $(STAMP) ## Compare our worker with its peers: same broker, same records.
 	@$(BIN)/python -m benchmarks.run

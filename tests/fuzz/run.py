@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from streams.warm import warm_up
 from tests.fuzz.mutants import case
 from tests.fuzz.slices import Books, Failure, failures_of
 
@@ -38,6 +39,8 @@ def run(records: int, seed: int, say: Callable[[str], None]) -> Ran:
 
     A slice of mutants is one check, and memory is one: each passed or failed.
     """
+    warm_up()  # To compile takes longer than a slice may.
+    list(failures_of(1, seed, Books(partitions=2), size=10))
     ran, number = Ran(), 0
     while ran.records < records:
         if number % SLICES_PER_BOOK == 0:

@@ -5,11 +5,13 @@ SEEDS ?= 2000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+RECORDS := 1000000
+SEED := 1
 PEERS := $(VENV)/peers
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check simulate chaos bench bench-full clean
+.PHONY: help install demo test check simulate chaos fuzz bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -42,6 +44,9 @@ simulate: $(STAMP) ## Play SEEDS bad days of simulated workers, and check the bo
 
 chaos: $(STAMP) ## Break a real pipeline in every way for five minutes, and check its books; BROKERS=3, MINUTES, SEED.
 	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1) --brokers $(or $(BROKERS),1)
+
+fuzz: $(STAMP) ## Work a million damaged records: make fuzz RECORDS=1000000 SEED=1.
+	@$(BIN)/python -m tests.fuzz --records $(RECORDS) --seed $(SEED)
 
 bench: $(STAMP) ## Compare our worker with its peers: same broker, same records.
 	@$(BIN)/python -m benchmarks.run

@@ -22,6 +22,8 @@ REFUSALS: Final[Mapping[str, str]] = {
     "row_unmapped": "The row does not fit the mapping.",
     # The record contradicts itself or leaves the accepted range.
     "identity_invalid": "source, id or account is empty or has a zero byte, or source has a colon.",
+    "identity_too_long": "source, id or account is longer than 1,000 bytes.",
+    "timestamp_invalid": "Its message was written before 1970 or after the year 9999.",
     "energy_out_of_range": "energy_wh is negative or above 10 MWh.",
     "time_invalid": "A time lies before 1970 or after the year 9999.",
     "ended_before_started": "It ends before it starts.",

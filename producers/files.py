@@ -7,6 +7,7 @@ begins on and its bytes. What stops a file:
     MappingError           the mapping names a column that the file doesn't have
 """
 
+import csv
 import gzip
 import zlib
 from collections.abc import Generator, Iterator
@@ -97,20 +98,27 @@ def read_file(
         UnreadableFileError: The file as a whole can't be read.
         MappingError: The mapping doesn't fit the file's columns.
     """
-    mapper = RowMapper(mapping)
+    mapper, line = RowMapper(mapping), 0
     with ExitStack() as opened:
         try:
             size_bytes = path.stat().st_size
             file, blocks = _open(path, mapping, rows_max=rows_max, opened=opened)
-        except (OSError, pa.ArrowInvalid) as wrong:
+        except (OSError, pa.ArrowException) as wrong:
             raise UnreadableFileError(f"{path}: {wrong}") from wrong
         while True:
             try:
                 block = next(blocks, None)
-            except (OSError, EOFError, zlib.error, pa.ArrowInvalid) as wrong:
+            except csv.Error as wrong:  # Of any other line it is refused.
+                raise UnreadableFileError(f"{path}: line 1, the header: {wrong}") from wrong
+            except UnicodeError as wrong:
+                raise UnreadableFileError(
+                    f"{path}: behind line {line}: no {mapping.encoding} text: {wrong}"
+                ) from wrong
+            except (OSError, EOFError, zlib.error, pa.ArrowException) as wrong:
                 raise UnreadableFileError(f"{path}: damaged: {wrong}") from wrong
             if block is None:
                 return
             batch, refused = mapper.batch(block.rows, file=str(path))
+            line = max([line, *block.rows.lines[-1:], *(row.line for row in block.refused)])
             refused = sorted(block.refused + refused, key=lambda row: row.line)
             yield MappedRows(batch, refused, min(file.tell(), size_bytes), size_bytes)

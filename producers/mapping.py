@@ -294,7 +294,8 @@ def parse_mapping(text: str, *, origin: str) -> FileMapping:
     try:
         # Decimals stay decimal: a factor of 0.6 is six tenths and not the nearest double.
         values = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as wrong:
+    except (ValueError, RecursionError) as wrong:
+        # Numbers of thousands of digits and nesting without end are TOML to the library.
         raise MappingError(f"{origin}: {wrong}") from None
     top = Table(values, origin)
     top.only(TOP_KEYS)
@@ -305,8 +306,10 @@ def parse_mapping(text: str, *, origin: str) -> FileMapping:
         top.wrong("delimiter must be one character")
     try:
         encoding = codecs.lookup(top.text("encoding", "utf-8")).name
-    except LookupError:
-        top.wrong(f"encoding {values['encoding']!r} is unknown")
+        # Some are not of text, and some cannot leave bytes as they are.
+        "A".encode(encoding).decode(encoding, "surrogateescape")
+    except (LookupError, ValueError):
+        top.wrong(f"encoding {values['encoding']!r} is unknown, or no file can be read by it")
     given, lookups = values.get("fields"), values.get("lookup", {})
     if not isinstance(given, dict) or not isinstance(lookups, dict):
         top.wrong("the table [fields] is missing, or lookup is not a table")

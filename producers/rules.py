@@ -18,6 +18,9 @@ from schemas.fields import Field
 
 VALUE_SHOWN_MAX = 80
 
+TEXT_CHARS_MAX = 10_000
+"""So that a record fits into a message, whatever all its texts are."""
+
 Value = str | int | None
 
 
@@ -127,7 +130,13 @@ def _converter(rule: Rule, target: Field, mapping: FileMapping) -> Callable[[str
 
             return symbol
         case _:
-            return str
+
+            def short(text: str) -> str:
+                if len(text) > TEXT_CHARS_MAX:
+                    raise ConversionError(f"has more than {TEXT_CHARS_MAX:,} characters")
+                return text
+
+            return short
 
 
 class Attempt:

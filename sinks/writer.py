@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from carbon.limits import FOREVER_MS
 from schemas.columns import decode
 from schemas.raw import Raw
 from schemas.records import Records
@@ -273,7 +274,7 @@ def _refusal(records: Records, index: int) -> dict[str, object]:
         "topic": headers.get("topic", ""),
         "partition": _number(headers.get("partition")),
         "offset": _number(headers.get("offset")),
-        "timestamp": _number(headers.get("timestamp")),
+        "timestamp": _instant(headers.get("timestamp")),
         "file": headers.get("file", ""),
         "line": _number(headers.get("line")),
         "key": records.keys[index],
@@ -290,6 +291,12 @@ def _rekeyed_from(records: Records, index: int) -> str | None:
         if name == "rekeyed_from" and _REKEYED_FROM.fullmatch(value):
             return value.decode()
     return None
+
+
+def _instant(text: str | None) -> int | None:
+    """Return an instant, None outside the years 1970 to 9999: whoever reads it has no others."""
+    number = _number(text)
+    return number if number is None or 0 <= number < FOREVER_MS else None
 
 
 def _number(text: str | None) -> int | None:

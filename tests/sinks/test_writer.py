@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from carbon.limits import FOREVER_MS
 from schemas.singles import encode_one
 from sinks.queries import FactorFilter, Queries
 from sinks.writer import ROUTES, ROWS_AT_A_TIME, BrokenRecordError, Rows, Writer, rows_of
@@ -88,6 +89,18 @@ def test_a_refusal_keeps_its_bytes_and_headers(writer: Writer, queries: Queries)
     without_key = queries.refusal("1-6")
     assert without_key is not None
     assert without_key.key is None
+
+
+@pytest.mark.parametrize("timestamp_ms", [-1, -(2**63), 2**63 - 1, FOREVER_MS])
+def test_a_refusal_of_a_record_from_outside_the_calendar_has_no_time_of_it(
+    writer: Writer, queries: Queries, timestamp_ms: int
+) -> None:
+    refused = all_topics()["refusals"][0]
+    headers = dict(refused.headers) | {"timestamp": str(timestamp_ms).encode()}
+    write(writer, "refusals", [replace(refused, headers=list(headers.items()))])
+    found = queries.refusal("1-5")
+    assert found is not None
+    assert (found.refusal.timestamp, found.refusal.offset) == (None, 12)
 
 
 def test_writing_again_changes_nothing(facts: Facts, writer: Writer) -> None:

@@ -146,7 +146,7 @@ class Book:
             taken = await asyncio.to_thread(read, fresh)
             was_read = time.monotonic()
             outcome = step(taken, self.accounts, rules)
-            self._breaker.check(outcome, len(fresh))
+            self._breaker.check(taken, outcome)
             stepped = time.monotonic()
             checkpoint = await deliver(
                 self._producer,

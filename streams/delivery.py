@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from schemas.attempts import attempt_of
 from schemas.batches import BATCH_BYTES_MAX, ColumnBatch, column_batches
 from schemas.partition import partition_of
 from schemas.settings import BrokerSettings
@@ -139,7 +140,8 @@ def _refusals(part: Slice, outcome: Outcome) -> Iterable[Message]:
             part.keys[bad.position],
             value,
             timestamp,
-            [(name, text.encode()) for name, text in headers.items()],
+            [(name, text.encode()) for name, text in headers.items()]
+            + _attempt(part, bad.position),
         )
 
 
@@ -157,7 +159,16 @@ def _astray(part: Slice, outcome: Outcome, partitions: int) -> dict[int, list[Me
                 key,
                 part.values[position],
                 int(part.timestamps_ms[position]),
-                [("rekeyed_from", found)],
+                [("rekeyed_from", found), *_attempt(part, position)],
             )
         )
     return moved
+
+
+def _attempt(part: Slice, position: int) -> Headers:
+    """Return the headers of a record that was sent again which go with it."""
+    try:
+        attempt = attempt_of(part.headers(position))
+    except UnicodeDecodeError:
+        return []  # A name that is no text; we write none such.
+    return [] if attempt is None else attempt.headers()

@@ -19,6 +19,7 @@ from heapq import nlargest
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 
 from carbon.exact import BoolArray, Int64Array
 from streams.read import ReadSlice
@@ -27,6 +28,12 @@ from streams.step import Outcome
 
 WATCHED_MAX: Final = 10_000
 """Sources watched at a time; beyond it those with the fewest refusals are forgotten."""
+
+SAMPLE_RECORDS: Final = 512
+"""Records of a slice that stand for all of it where nothing is refused."""
+
+# Multiples of the golden ratio lie evenly and in no step with sources that take turns.
+_SAMPLE: Final = np.arange(SAMPLE_RECORDS) * ((5**0.5 - 1) / 2) % 1
 
 Name = str | None
 """A source; None for records that cannot be read."""
@@ -88,14 +95,11 @@ class Breaker:
         """
         if not (outcome.refused or self._watched) or not (self._run_max or self._share_max):
             return
+        if not outcome.refused:
+            self._note(self._good(taken), {}, taken.part)
+            return
         encoded = taken.activities.source.dictionary_encode()
         names, source = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
-        if not outcome.refused:
-            counts = np.bincount(source, minlength=len(names)).tolist()
-            seen = [_Seen(*each) for each in zip(names, counts, strict=True)]
-            seen.append(_Seen(None, len(taken.part)))
-            self._note([each for each in seen if each.name in self._watched], {}, taken.part)
-            return
         places = np.array([bad.position for bad in outcome.refused], dtype=np.int64)
         refused = np.isin(taken.positions, places)
         rows = np.flatnonzero(refused).tolist()
@@ -108,6 +112,24 @@ class Breaker:
         everyone = np.zeros(len(taken.part), dtype=np.int64)
         seen = [*self._runs([None], everyone, unread), *self._runs(names, source, refused)]
         self._note(seen, codes, taken.part)
+
+    def _good(self, taken: ReadSlice) -> list[_Seen]:
+        """Return what the watched sources did in a slice of which nothing is refused.
+
+        Where no run has to be ended, a sample says how many records each has: it is asked in every
+        slice as long as there are stray refusals, and for shares it is good enough.
+        """
+        source = taken.activities.source
+        records = len(source)
+        runs = any(each.run for name, each in self._watched.items() if name is not None)
+        if not runs and records > SAMPLE_RECORDS:
+            source = source.take(pa.array((_SAMPLE * records).astype(np.int64)))
+        encoded = source.dictionary_encode()
+        counts = np.bincount(encoded.indices.to_numpy(), minlength=len(encoded.dictionary))
+        counts = counts * records // max(1, len(source))
+        every = dict(zip(encoded.dictionary.to_pylist(), counts.tolist(), strict=True))
+        every[None] = len(taken.part)
+        return [_Seen(name, every[name]) for name in self._watched if name in every]
 
     def _runs(self, names: Sequence[Name], source: Int64Array, refused: BoolArray) -> list[_Seen]:
         """Return what each source that is refused or watched did, its run until now included.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,21 +87,20 @@ class Sender:
         Raises:
             ReplayFenced: Another replay has begun; nothing of the group is visible.
         """
+        await self._producer.begin_transaction()
         try:
-            await self._producer.begin_transaction()
-            try:
-                records = [await self._record(each) for each in group]
-                places = await self._deliver(records)
-                words = [_word(*each) for each in zip(group, places, strict=True)]
-                await self._deliver(words)
-                await self._producer.commit_transaction()
-            except BaseException:
-                # Workers would wait for its end.
-                with suppress(KafkaError):
-                    await self._producer.abort_transaction()
-                raise
+            places = await self._deliver([await self._record(each) for each in group])
+            await self._deliver([_word(*each) for each in zip(group, places, strict=True)])
+            await self._producer.commit_transaction()
         except ProducerFenced as error:
-            raise ReplayFenced("another replay has begun; this one has ended") from error
+            raise ReplayFenced("another replay has begun, and this one ends") from error
+        except KafkaError:
+            # Whether it is committed is not known; the next replay settles it, or the broker does.
+            raise
+        except BaseException:
+            # Interrupted. Workers would wait for the end of the transaction.
+            await self._producer.abort_transaction()
+            raise
 
     async def _record(self, each: Again) -> _Message:
         count = await self._partitions_of(each.topic)

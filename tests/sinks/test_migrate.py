@@ -16,7 +16,7 @@ TABLES = {
     "refusals",
     "transfers",
 }
-VIEWS = {"accounts", "ledger", "published_factors", "refused", "sessions", "trips"}
+VIEWS = {"accounts", "ledger", "published_factors", "refused", "replays", "sessions", "trips"}
 
 
 def test_an_empty_store_gets_all_tables_and_views(client: Client, empty: str) -> None:

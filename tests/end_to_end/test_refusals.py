@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import signal
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from producers.client import CarbonflowProducer
 from schemas.settings import BrokerSettings
 from schemas.singles import encode_one
 from streams.warm import SESSION
-from tests.end_to_end.command import call
+from tests.end_to_end.command import CARBONFLOW, call, environment
 from tests.end_to_end.test_up import Up, up
 
 TOPIC = "charging-sessions"
@@ -170,4 +173,32 @@ def test_rows_of_a_file_are_booked_under_a_mended_mapping(stack: Up, tmp_path: P
     stack.until(lambda: stack.has("/v1/accounts/dora/balance", "session_count", 3))
     again = told(stack, *which, str(mended))
     assert (again["sent"], again["passed_over"]) == (0, {"sent_before": 2})
+    stack.until(lambda: is_verified(stack))
+
+
+def test_an_interrupted_replay_says_how_far_it_came_and_goes_on(stack: Up) -> None:
+    send(stack, [session(number, "emil", energy_wh=-1) for number in range(6)])
+    stack.until(lambda: len(refused(stack, "emil")) == 6)
+    books = stack.warned.parent / "books"
+    words = ("refusals", "replay", "--source", "emil", "--rate", "1", "--data-dir", str(books))
+    slow = subprocess.Popen(
+        [CARBONFLOW, *words], stderr=subprocess.PIPE, text=True, env=environment()
+    )
+
+    def replayed() -> int:
+        return sum(bool(row["is_replayed"]) for row in refused(stack, "emil"))
+
+    stack.until(lambda: replayed() >= 1)
+    slow.send_signal(signal.SIGINT)
+    _, told_of_it = slow.communicate(timeout=30)
+    assert slow.returncode == 130
+    said = re.search(r"^(\d) records? sent; the same command sends the others$", told_of_it, re.M)
+    assert said, told_of_it
+    sent = int(said[1])
+    assert 1 <= sent < 6
+    rest = told(stack, "refusals", "replay", "--source", "emil", "--attempts-max", "1")
+    passed_over = rest["passed_over"]
+    assert isinstance(passed_over, dict)
+    assert (rest["sent"], passed_over["sent_before"]) == (6 - sent, sent)
+    stack.until(lambda: len(refused(stack, "emil")) == 12)
     stack.until(lambda: is_verified(stack))

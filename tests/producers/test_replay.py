@@ -79,7 +79,12 @@ class Refusal:
     origin: str = "worker"
 
     def told(self) -> list[tuple[str, bytes]]:
-        where = (("topic", SESSIONS), ("partition", "2"), ("offset", "7"), ("timestamp", "1"))
+        where: tuple[tuple[str, str], ...] = (
+            ("topic", SESSIONS),
+            ("partition", "2"),
+            ("offset", "7"),
+            ("timestamp", "1"),
+        )
         if self.origin == "loader":
             where = tuple((name, "") for name, _ in where)
         told = (("code", self.code), ("reason", "why"), ("origin", self.origin), *where)
@@ -158,7 +163,7 @@ def tried(broker: str, test: Callable[[Place], Coroutine[Any, Any, T]]) -> T:
     return asyncio.run(run())
 
 
-def ids(messages: Sequence[ConsumerRecord]) -> list[object]:
+def ids(messages: Sequence[ConsumerRecord]) -> list[str]:
     return sorted(str(decode_one(message.value)[1]["session_id"]) for message in messages)
 
 

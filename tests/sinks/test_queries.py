@@ -187,6 +187,28 @@ def test_refusals_are_filtered_and_paged(facts: Facts, queries: Queries) -> None
     assert second.next_cursor is None
 
 
+@pytest.mark.parametrize(
+    ("which", "places"),
+    [
+        (RefusalFilter(), [0, 1, 2]),
+        (RefusalFilter(source="other"), [1]),
+        (RefusalFilter(topic="freight-trips"), [2]),
+        (RefusalFilter(account_id="bob"), [2]),
+        (RefusalFilter(from_ms=T0_MS + 1), [1, 2]),
+        (RefusalFilter(to_ms=T0_MS + 1), [0]),
+        (RefusalFilter(from_ms=T0_MS, to_ms=T0_MS + 2, account_id="ann"), [0, 1]),
+        (RefusalFilter(source="other", account_id="bob"), []),
+    ],
+)
+def test_refusals_are_filtered_by_whose_and_when(
+    facts: Facts, queries: Queries, which: RefusalFilter, places: list[int]
+) -> None:
+    facts.put("refusals", refusal(0, source="cpo", account_id="ann"))
+    facts.put("refusals", refusal(1, source="other", account_id="ann"))
+    facts.put("refusals", refusal(2, source="", account_id="bob", topic="freight-trips"))
+    assert [row.offset for row in queries.refusals(which).items] == places
+
+
 def test_a_refusal_is_shown_with_its_raw_bytes(facts: Facts, queries: Queries) -> None:
     facts.put("refusals", refusal(3))
     found = queries.refusal("0-3")

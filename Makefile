@@ -2,11 +2,13 @@
 
 PYTHON ?= python3.11
 SEEDS ?= 2000
+RECORDS ?= 1000000
+SEED ?= 1
+MINUTES ?= 5
+BROKERS ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-RECORDS := 1000000
-SEED := 1
 PEERS := $(VENV)/peers
 STREAMS := benchmarks/peers/kafka_streams
 
@@ -43,7 +45,7 @@ simulate: $(STAMP) ## Play SEEDS bad days of simulated workers, and check the bo
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 chaos: $(STAMP) ## Break a real pipeline in every way for five minutes, and check its books; BROKERS=3, MINUTES, SEED.
-	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1) --brokers $(or $(BROKERS),1)
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED) --brokers $(BROKERS)
 
 fuzz: $(STAMP) ## Work a million damaged records: make fuzz RECORDS=1000000 SEED=1.
 	@$(BIN)/python -m tests.fuzz --records $(RECORDS) --seed $(SEED)

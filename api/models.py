@@ -281,6 +281,11 @@ class Refusal(_Record):
     timestamp: Instant | None = Field(description="When the record was received.")
     file: str = Field(description="File of the row; empty for a worker.")
     line: int | None
+    source: str = Field(description="Source of the record; empty where it cannot be read.")
+    account_id: str = Field(description="Its account, or its key where it cannot be read.")
+    attempt: int = Field(description="How often it had been sent again before this refusal.")
+    value_bytes: int | None = Field(description="Its size where only its beginning is kept [byte].")
+    is_replayed: bool = Field(description="Whether it was sent again since.")
     refused_at: Instant
 
 

@@ -11,7 +11,7 @@ from api.models import Factor, Factors, Refusal, Refusals, RefusedRecord
 from api.problems import not_found, responses
 from api.settings import ApiSettings
 from sinks.cursor import CursorError
-from sinks.queries import FactorFilter, Queries
+from sinks.queries import FactorFilter, Queries, RefusalFilter
 
 
 def factors(queries: Queries, settings: ApiSettings) -> APIRouter:
@@ -75,14 +75,37 @@ def refusals(queries: Queries, settings: ApiSettings) -> APIRouter:
     def listing(
         code: Annotated[str | None, Query(description="Only with this code.")] = None,
         origin: Annotated[str | None, Query(description="worker or loader.")] = None,
+        source: Annotated[str | None, Query(description="Only of this source.")] = None,
+        topic: Annotated[str | None, Query(description="Only of this topic.")] = None,
+        account: Annotated[str | None, Query(description="Only of this account.")] = None,
+        from_: Annotated[
+            AwareDatetime | None,
+            Query(alias="from", description="Earliest refusal, inclusive (RFC 3339)."),
+        ] = None,
+        to: Annotated[
+            AwareDatetime | None, Query(description="Latest refusal, exclusive (RFC 3339).")
+        ] = None,
+        replayed: Annotated[
+            bool | None, Query(description="Only those sent again, or only those that are not.")
+        ] = None,
         cursor: Cursor = None,
         limit: Annotated[
             int, Query(ge=1, le=settings.api_rows_max, description="Rows of a page.")
         ] = 100,
     ) -> Refusals:
         """Return what was refused and why, a page at a time."""
+        which = RefusalFilter(
+            code=code,
+            origin=origin,
+            source=source,
+            topic=topic,
+            account_id=account,
+            from_ms=None if from_ is None else milliseconds(from_),
+            to_ms=None if to is None else milliseconds(to),
+            is_replayed=replayed,
+        )
         try:
-            page = queries.refusals(code=code, origin=origin, cursor=cursor, limit=limit)
+            page = queries.refusals(which, cursor=cursor, limit=limit)
         except CursorError as error:
             raise bad_cursor(error) from error
         return Refusals(

@@ -102,9 +102,14 @@ class CarbonflowProducer:
         """Send keys and values as they are to an unprefixed topic; no bytes are too bad for it."""
         return await self._send_all(topic, [(key, value, NO_HEADERS) for key, value in messages])
 
-    async def send_refusals(self, rows: Sequence[UnmappedRow]) -> int:
-        """Send rows that could not be mapped to `refusals`, keyed by file and line."""
-        return await self._send_all("refusals", [_refusal(row) for row in rows])
+    async def send_refusals(self, rows: Sequence[UnmappedRow], *, columns: str = "") -> int:
+        """Send rows that could not be mapped to `refusals`, keyed by file and line.
+
+        Args:
+            rows: The rows.
+            columns: The first row of their CSV file, without which they cannot be mapped later.
+        """
+        return await self._send_all("refusals", [_refusal(row, columns) for row in rows])
 
     async def publish_factors(self, factors: Iterable[Factor]) -> int:
         """Publish factors under the key release/factor_id; running workers take them up."""
@@ -173,7 +178,7 @@ class CarbonflowProducer:
         return deliveries
 
 
-def _refusal(row: UnmappedRow) -> Message:
+def _refusal(row: UnmappedRow, columns: str) -> Message:
     """Return a row as a message of the topic `refusals`; see ARCHITECTURE for the headers."""
     cut = len(row.raw) > RAW_BYTES_MAX
     reason = f"{row.reason} (the row is cut to {RAW_BYTES_MAX} bytes)" if cut else row.reason
@@ -185,6 +190,10 @@ def _refusal(row: UnmappedRow) -> Message:
         "file": row.file,
         "line": str(row.line),
     }
+    if cut:
+        headers["bytes"] = str(len(row.raw))
+    if columns:
+        headers["columns"] = columns
     # Reasons quote the file, and a file can hold what is no Unicode text.
     encoded = [(name, text.encode("utf-8", "replace")) for name, text in headers.items()]
     return f"{row.file}:{row.line}".encode("utf-8", "replace"), row.raw[:RAW_BYTES_MAX], encoded

@@ -21,9 +21,11 @@ import pyarrow as pa
 
 from producers.rows import RowMapper, UnmappedRow
 from producers.rules import FileMapping
-from producers.sources import Block, csv_blocks, json_blocks, parquet_blocks
+from producers.sources import Block, csv_blocks, first_row, json_blocks, parquet_blocks
 
 ROWS_MAX = 16_384
+COLUMNS_BYTES_MAX = 16 * 1024
+"""What a refusal carries of the first row of its file at most."""
 
 SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".parquet")
 
@@ -65,17 +67,44 @@ def _open(
     file = opened.enter_context(path.open("rb"))
     if suffix == ".parquet":
         return file, parquet_blocks(file, mapping, file=str(path), rows_max=rows_max)
-    plain: IO[bytes] = file
-    if suffix.endswith(".gz"):
+    text = _text(file, path, mapping, opened)
+    blocks = csv_blocks if is_csv(path) else json_blocks
+    return file, blocks(text, mapping, file=str(path), rows_max=rows_max)
+
+
+def _text(file: IO[bytes], path: Path, mapping: FileMapping, opened: ExitStack) -> IO[str]:
+    plain = file
+    if _suffix(path).endswith(".gz"):
         plain = cast(IO[bytes], opened.enter_context(gzip.GzipFile(fileobj=file)))
     # A byte order mark is no part of the first column's name.
     encoding = "utf-8-sig" if mapping.encoding == "utf-8" else mapping.encoding
-    is_csv = suffix.startswith(".csv")
     # Bad bytes come through as surrogates, so that their row can be refused as it is.
-    text = TextIOWrapper(plain, encoding, "surrogateescape", newline="" if is_csv else "\n")
-    opened.enter_context(text)
-    blocks = csv_blocks if is_csv else json_blocks
-    return file, blocks(text, mapping, file=str(path), rows_max=rows_max)
+    newline = "" if is_csv(path) else "\n"
+    return opened.enter_context(TextIOWrapper(plain, encoding, "surrogateescape", newline=newline))
+
+
+def columns_row(path: Path, mapping: FileMapping) -> str:
+    """Return the first row of a CSV file as it stands there; empty of other files.
+
+    It is empty, too, where it is so long that no refusal could carry it.
+
+    Raises:
+        UnreadableFileError: The file as a whole can't be read.
+    """
+    if not is_csv(path):
+        return ""
+    with ExitStack() as opened:
+        try:
+            text = _text(opened.enter_context(path.open("rb")), path, mapping, opened)
+            row = first_row(text, mapping)
+        except (OSError, EOFError, zlib.error) as wrong:
+            raise UnreadableFileError(f"{path}: {wrong}") from wrong
+    return row if len(row.encode("utf-8", "replace")) <= COLUMNS_BYTES_MAX else ""
+
+
+def is_csv(path: Path) -> bool:
+    """Return whether a file is CSV, by its name."""
+    return path.name.lower().endswith((".csv", ".csv.gz"))
 
 
 def check_file(path: Path, mapping: FileMapping) -> None:

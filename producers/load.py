@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from producers.client import CarbonflowProducer
-from producers.files import ROWS_MAX, read_file
+from producers.files import ROWS_MAX, columns_row, read_file
 from producers.rules import FileMapping
 
 
@@ -67,13 +67,14 @@ async def load_files(
     refused: Counter[str] = Counter()
     for path in paths:
         rows = 0
+        columns = columns_row(path, mapping)
         with closing(read_file(path, mapping, rows_max=rows_max)) as blocks:
             block = await asyncio.to_thread(next, blocks, None)
             while block is not None:
                 reading = asyncio.create_task(asyncio.to_thread(next, blocks, None))
                 try:
                     sent += await producer.send_batch(mapping.record, block.batch)
-                    await producer.send_refusals(block.refused)
+                    await producer.send_refusals(block.refused, columns=columns)
                 finally:
                     # Awaited even if sending failed: a thread can't be cancelled, and it holds
                     # the file that is closed next.

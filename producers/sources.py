@@ -207,6 +207,16 @@ def _csv_rows(lines: _Lines, mapping: FileMapping, *, file: str) -> Iterator[_Li
         yield _NoRow(number, reason, first)
 
 
+def first_row(source: IO[str], mapping: FileMapping) -> str:
+    """Return the row of a CSV source that names its columns, as it stands there."""
+    lines = _Lines(iter(source))
+    try:
+        next(csv.reader(lines, delimiter=mapping.delimiter, strict=True), None)
+    except csv.Error:
+        return ""
+    return "".join(lines.taken).rstrip("\r\n")
+
+
 def csv_blocks(
     source: IO[str], mapping: FileMapping, *, file: str, rows_max: int
 ) -> Iterator[Block]:

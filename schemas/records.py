@@ -72,16 +72,7 @@ class Records:
 
     def headers(self, index: int) -> list[tuple[str, bytes]]:
         """Return the headers of a record; a null value reads as empty."""
-        data = self.values.data
-        count, at = read_varint(data, int(self.headers_at[index]), len(data))
-        headers = []
-        for _ in range(count):
-            size, at = read_varint(data, at, len(data))
-            name = data[at : at + size].tobytes().decode()
-            size, at = read_varint(data, at + size, len(data))
-            headers.append((name, data[at : at + max(size, 0)].tobytes()))
-            at += max(size, 0)
-        return headers
+        return headers_at(self.values.data, int(self.headers_at[index]))
 
     def have_headers(self) -> Int64Array:
         """Return which records have headers."""
@@ -257,6 +248,19 @@ class RecordColumns(Iterator[Records]):
             values=Raw(data, found[VALUE_AT], found[VALUE_SIZE]),
             headers_at=found[HEADERS_AT],
         )
+
+
+def headers_at(data: UInt8Array, at: int) -> list[tuple[str, bytes]]:
+    """Return the headers that begin at a place; a null value reads as empty."""
+    count, at = read_varint(data, at, len(data))
+    headers = []
+    for _ in range(count):
+        size, at = read_varint(data, at, len(data))
+        name = data[at : at + size].tobytes().decode()
+        size, at = read_varint(data, at + size, len(data))
+        headers.append((name, data[at : at + max(size, 0)].tobytes()))
+        at += max(size, 0)
+    return headers
 
 
 def joined(pieces: Sequence[Records]) -> Records:

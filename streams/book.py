@@ -147,8 +147,8 @@ class Book:
             taken = await asyncio.to_thread(read, fresh)
             was_read = time.monotonic()
             outcome = step(taken, self.accounts, rules)
+            self._breaker.check(taken, outcome)
             del taken  # Its columns would be kept until all is delivered.
-            self._breaker.check(outcome, len(fresh))
             stepped = time.monotonic()
             checkpoint = await deliver(
                 self._producer,

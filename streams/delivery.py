@@ -14,6 +14,7 @@ from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from carbon.limits import FOREVER_MS
+from schemas.attempts import attempt_of
 from schemas.batches import BATCH_BYTES_MAX, ColumnBatch, column_batches
 from schemas.partition import partition_of
 from schemas.settings import BrokerSettings
@@ -161,7 +162,8 @@ def messages_of_refusals(part: Slice, outcome: Outcome) -> Iterator[Message]:
             value,
             # Brokers take no negative one, and who reads refusals knows no year beyond 9999.
             min(max(timestamp, 0), FOREVER_MS - 1),
-            [(name, text.encode()) for name, text in headers.items()],
+            [(name, text.encode()) for name, text in headers.items()]
+            + _attempt(part, bad.position),
         )
 
 
@@ -179,7 +181,16 @@ def messages_astray(part: Slice, outcome: Outcome, partitions: int) -> dict[int,
                 key,
                 part.values[position],
                 int(part.timestamps_ms[position]),
-                [("rekeyed_from", found)],
+                [("rekeyed_from", found), *_attempt(part, position)],
             )
         )
     return moved
+
+
+def _attempt(part: Slice, position: int) -> Headers:
+    """Return the headers of a record that was sent again which go with it."""
+    try:
+        attempt = attempt_of(part.headers(position))
+    except UnicodeDecodeError:
+        return []  # A name that is no text; we write none such.
+    return [] if attempt is None else attempt.headers()

@@ -64,7 +64,11 @@ class Owned:
         self._books: dict[int, Book] = {}
         self._underway: dict[int, asyncio.Task[None]] = {}
         self._revocations = 0
-        self._breaker = Breaker(settings.breaker_records)
+        self._breaker = Breaker(
+            settings.breaker_records,
+            share_max=settings.breaker_share,
+            share_records_min=settings.breaker_share_records,
+        )
         self._garbage = Garbage()
         self._room = Room(SLICES_AT_ONCE * settings.slice_records_max)
 

@@ -35,7 +35,9 @@ class WorkerSettings(BrokerSettings):
         session_timeout_s: After it the group gives the partitions of a silent worker away.
         transaction_timeout_ms: After it the broker aborts an abandoned transaction.
         startup_wait_s_max: How long to wait for broker and topics.
-        breaker_records: Undecodable records in a row before the worker stops; 0 is never.
+        breaker_records: Refused records of one source in a row that stop the worker; 0 is never.
+        breaker_share: Share of a source's records, refused, that stops it; 0 is never.
+        breaker_share_records: Records of a source that the share is taken over at least.
         log_level: Level of the log on standard error.
     """
 
@@ -58,6 +60,8 @@ class WorkerSettings(BrokerSettings):
     transaction_timeout_ms: int = 10_000
     startup_wait_s_max: int = 60
     breaker_records: int = 10_000
+    breaker_share: float = 0.5
+    breaker_share_records: int = 10_000
     log_level: str = "INFO"
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 
 from carbon.exact import Int64Array
 from schemas.raw import Raw
-from schemas.records import Records
+from schemas.records import Records, headers_at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +24,8 @@ class Slice:
         timestamps_ms: Kafka timestamp of each record, shape (n,).
         begin: Where the slice before it ended, None for the first after an assignment. Offsets
             between it and the first record were no records: markers, aborted or compacted ones.
+        headers_at: Where in the buffer of the values the headers of each begin, shape (n,); None
+            where they came without.
     """
 
     topic: str
@@ -33,6 +35,7 @@ class Slice:
     offsets: Int64Array
     timestamps_ms: Int64Array
     begin: int | None = None
+    headers_at: Int64Array | None = None
 
     @classmethod
     def of(cls, topic: str, partition: int, records: Records, begin: int | None = None) -> Slice:
@@ -45,6 +48,7 @@ class Slice:
             offsets=records.offsets,
             timestamps_ms=records.timestamps_ms,
             begin=begin,
+            headers_at=records.headers_at,
         )
 
     def __len__(self) -> int:
@@ -54,6 +58,12 @@ class Slice:
     def next_offset(self) -> int:
         """The offset after the last record."""
         return int(self.offsets[-1]) + 1
+
+    def headers(self, position: int) -> list[tuple[str, bytes]]:
+        """Return the headers of a record."""
+        if self.headers_at is None:
+            return []
+        return headers_at(self.values.data, int(self.headers_at[position]))
 
     def since(self, offset: int) -> Slice:
         """Return the records at or after an offset."""
@@ -68,4 +78,5 @@ class Slice:
             self.offsets[first:],
             self.timestamps_ms[first:],
             offset,
+            None if self.headers_at is None else self.headers_at[first:],
         )

@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry
 from api.app import create_app
 from api.metrics import ApiMetrics
 from api.settings import ApiSettings
-from carbon.refusal import REFUSALS
+from carbon.refusal import REFUSALS, REMEDIES
 from cli.main import carbonflow
 from producers.convert import UNITS
 from producers.files import SUFFIXES, read_file
@@ -36,11 +36,13 @@ from schemas.settings import variable
 from sinks.metrics import FollowingMetrics, SinkMetrics
 from sinks.queries import Queries
 from streams.metrics import WorkerMetrics
+from streams.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
 MAPPING = (ROOT / "docs/mapping.md").read_text("utf-8")
+REFUSED = (ROOT / "docs/refusals.md").read_text("utf-8")
 
 SOURCES = [path for floor in ("cli", "embedded") for path in (ROOT / floor).rglob("*.py")]
 
@@ -212,6 +214,34 @@ def test_topics_are_those_of_the_catalogue() -> None:
 def test_refusals_are_documented_in_their_own_sentences() -> None:
     table = {words(row[0])[0]: row[1] for row in rows(section(REFERENCE, "Refusals"))}
     assert table == dict(REFUSALS)
+
+
+def test_what_to_do_about_a_code_is_what_show_says() -> None:
+    table = {words(row[0])[0]: row[1:] for row in rows(section(REFUSED, "What to do"))}
+    assert table == {code: [meaning, REMEDIES[code]] for code, meaning in REFUSALS.items()}
+
+
+def test_what_to_do_names_commands_and_options_that_exist() -> None:
+    known = commands(carbonflow)
+    for line in re.findall(r"(?m)^carbonflow (.+)$", REFUSED):
+        name = next(each for each in known if line.startswith(each))
+        options = {option for each in known[name].params for option in each.opts}
+        options |= {option for each in known[name].params for option in each.secondary_opts}
+        assert set(re.findall(r"--[a-z-]+", line)) <= options, line
+    for remedy in REMEDIES.values():
+        for command in re.findall(r"`carbonflow ([a-z ]+)", remedy):
+            assert any(each == command.strip() for each in known), remedy
+
+
+def test_limits_of_the_breaker_are_those_of_the_settings() -> None:
+    settings = WorkerSettings()
+    text = section(REFUSED, "The breaker")
+    for setting, value in (
+        ("RECORDS", f"{settings.breaker_records:,}"),
+        ("SHARE", str(settings.breaker_share)),
+        ("SHARE_RECORDS", f"{settings.breaker_share_records:,}"),
+    ):
+        assert re.search(rf"`CARBONFLOW_BREAKER_{setting}`[^`]*\({re.escape(value)}\)", text)
 
 
 @pytest.mark.parametrize("code", REFUSALS)

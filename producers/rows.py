@@ -12,7 +12,7 @@ one. The bytes of a refused row are then its other columns as JSON.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
@@ -160,20 +160,23 @@ def _replaced(
     problems: dict[int, UnmappableError],
 ) -> list[Value]:
     """Return the pseudonym of each row's account; rows of a programme without a key are refused."""
-    programmes, natural_ids = values["programme"], values["account_id"]
-    replaced: list[Value] = [None] * len(natural_ids)
-    for programme in dict.fromkeys(programmes):
+    programmes = values["programme"]
+    natural_ids = cast(Sequence[str], values["account_id"])
+    different = set(programmes)
+    if len(different) == 1 and not problems:
+        groups: dict[Value, Sequence[int]] = {programmes[0]: range(len(programmes))}
+    else:
         # A row that is refused already may lack either.
-        at = [
-            row
-            for row, (each, natural_id) in enumerate(zip(programmes, natural_ids, strict=True))
-            if each == programme and natural_id is not None
-        ]
+        good = [row for row in range(len(programmes)) if row not in problems]
+        groups = {name: [row for row in good if programmes[row] == name] for name in different}
+    replaced: list[Value] = [None] * len(programmes)
+    for name, at in groups.items():
+        if not at:
+            continue
         try:
-            made = pseudonyms.of_many(str(programme), [str(natural_ids[row]) for row in at])
+            made = pseudonyms.of_many(str(name), [natural_ids[row] for row in at])
         except NoKeyError as wrong:
-            for row in at:
-                problems.setdefault(row, UnmappableError("row_bad_value", f"programme: {wrong}"))
+            problems |= dict.fromkeys(at, UnmappableError("row_bad_value", f"programme: {wrong}"))
             continue
         for row, pseudonym in zip(at, made, strict=True):
             replaced[row] = pseudonym

@@ -18,7 +18,7 @@ from producers.pseudonyms import (
     NoKeyError,
     Pseudonyms,
     base32,
-    digest,
+    digests,
 )
 
 DAY = date(2026, 3, 1)
@@ -66,7 +66,12 @@ def second(**changes: object) -> Key:
 @pytest.mark.parametrize("case", RFC_4231)
 def test_the_digest_is_that_of_rfc_4231(case: int) -> None:
     key, data, expected = (bytes.fromhex(text) for text in RFC_4231[case])
-    assert digest(key, data) == expected
+    assert digests(key, [data]) == [expected]
+
+
+@given(st.binary(max_size=200), st.lists(st.binary(max_size=200)))
+def test_digests_are_those_of_the_standard_library(secret: bytes, texts: list[bytes]) -> None:
+    assert digests(secret, texts) == [hmac.digest(secret, text, "sha256") for text in texts]
 
 
 def test_a_pseudonym_is_its_key_and_the_beginning_of_the_digest_in_base32() -> None:
@@ -82,8 +87,8 @@ def test_the_natural_id_is_taken_as_utf_8() -> None:
 
 
 @given(st.lists(st.binary(min_size=DIGEST_BYTES, max_size=DIGEST_BYTES), min_size=1, max_size=20))
-def test_base32_of_many_is_that_of_each(digests: list[bytes]) -> None:
-    assert base32(digests) == [base64.b32encode(one).decode().lower() for one in digests]
+def test_base32_of_many_is_that_of_each(many: list[bytes]) -> None:
+    assert base32(many) == [base64.b32encode(one).decode().lower() for one in many]
 
 
 @given(st.text())

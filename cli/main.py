@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from cli import accounts, factors, ingest, processes, refusals, serve, verify
+from cli import accounts, erase, factors, ingest, processes, pseudonym, refusals, serve, verify
 from cli.parsing import run
 
 EPILOG = """\b
@@ -36,6 +36,8 @@ for command in (
     refusals.refusals,
     factors.factors,
     verify.verify,
+    pseudonym.pseudonym,
+    erase.erase,
     processes.worker,
     processes.sink,
     processes.api,

@@ -19,6 +19,7 @@ from typing import IO, cast
 
 import pyarrow as pa
 
+from producers.pseudonyms import Pseudonyms
 from producers.rows import RowMapper, UnmappedRow
 from producers.rules import FileMapping
 from producers.sources import Block, csv_blocks, first_row, json_blocks, parquet_blocks
@@ -107,27 +108,32 @@ def is_csv(path: Path) -> bool:
     return path.name.lower().endswith((".csv", ".csv.gz"))
 
 
-def check_file(path: Path, mapping: FileMapping) -> None:
+def check_file(path: Path, mapping: FileMapping, pseudonyms: Pseudonyms | None = None) -> None:
     """Read the first row of a file, to raise at once what `read_file` would raise there."""
-    with closing(read_file(path, mapping, rows_max=1)) as blocks:
+    with closing(read_file(path, mapping, pseudonyms, rows_max=1)) as blocks:
         next(blocks, None)
 
 
 def read_file(
-    path: Path, mapping: FileMapping, *, rows_max: int = ROWS_MAX
+    path: Path,
+    mapping: FileMapping,
+    pseudonyms: Pseudonyms | None = None,
+    *,
+    rows_max: int = ROWS_MAX,
 ) -> Generator[MappedRows]:
     """Yield the rows of a file, mapped, in blocks of at most `rows_max` rows.
 
     Args:
         path: A file whose name ends in one of SUFFIXES.
         mapping: How its columns become records.
+        pseudonyms: What replaces natural ids; needed where the mapping has a pseudonym.
         rows_max: Rows read at once; what bounds the memory.
 
     Raises:
         UnreadableFileError: The file as a whole can't be read.
         MappingError: The mapping doesn't fit the file's columns.
     """
-    mapper, line = RowMapper(mapping), 0
+    mapper, line = RowMapper(mapping, pseudonyms), 0
     with ExitStack() as opened:
         try:
             size_bytes = path.stat().st_size

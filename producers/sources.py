@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from producers.mapping import MappingError
 from producers.rows import Rows, UnmappedRow
-from producers.rules import FileMapping, shown
+from producers.rules import FileMapping
 
 CODE = "row_unmapped"
 
@@ -97,6 +97,9 @@ def _blocks(
     """Gather rows into blocks of at most `rows_max`, refusing those that aren't text."""
 
     def bytes_of(raw: str) -> bytes:
+        # What can't be mapped can't be parted into what is secret and what is not.
+        if mapping.natural_columns:
+            return b""
         try:
             return raw.rstrip("\r\n").encode(mapping.encoding, "surrogateescape")
         except UnicodeEncodeError:
@@ -258,7 +261,7 @@ def _json_rows(source: IO[str], names: Sequence[str]) -> Iterator[_Line | _NoRow
             # Numbers stay the text they are: 6.31 must not become the double next to it.
             row = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
             if not isinstance(row, dict):
-                raise ValueError(f"the line is not a JSON object but {shown(line.strip())}")
+                raise ValueError(f"the line is not a JSON object but a {type(row).__name__}")
             yield _Line(number, [_value_at(row, name) for name in names], line)
         except (ValueError, RecursionError) as wrong:
             yield _NoRow(number, str(wrong), line)

@@ -5,6 +5,9 @@ from then on nothing is downloaded. `KafkaServer` formats a folder, starts the n
 127.0.0.1, returns when it answers, and stops it by its pid; it never outlives its test run. A
 stopped node can be started again on the same folder and port, with its data.
 
+With `Security` clients come in by TLS and SCRAM only, and nobody but the admin may do anything
+until `tests.kafka.rights` allows it.
+
 Needs Java 17 or newer, and Maven for the first time; `missing` says which of them is not there.
 """
 
@@ -16,6 +19,8 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -24,6 +29,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from embedded.children import end, spawn
+from schemas.settings import BrokerSettings
+from tests.certificates import Certificates
 
 HERE: Final = Path(__file__).resolve().parent
 CLUSTER_ID: Final = (
@@ -42,10 +49,11 @@ CONFIG: Final = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners={protocol}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners={protocol}://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map={protocol}:{protocol},CONTROLLER:PLAINTEXT
+inter.broker.listener.name={protocol}
 log.dirs={folder}/data
 num.partitions=4
 auto.create.topics.enable=false
@@ -64,6 +72,33 @@ broker.heartbeat.interval.ms=200
 broker.session.timeout.ms=1000
 log.cleaner.dedupe.buffer.size=16777216
 """
+
+
+# The node is anonymous to itself on the controller's listener, which no client is told of.
+SECURED: Final = """\
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:{admin};User:ANONYMOUS
+allow.everyone.if.no.acl.found=false
+ssl.keystore.type=PEM
+ssl.keystore.location={server}
+ssl.truststore.type=PEM
+ssl.truststore.location={authority}
+sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512
+sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={login} required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={login} required \\
+    username="{admin}" password="{password}";
+"""
+LOGIN: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
+ADMIN: Final = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """Who may come in, by name and password, the admin among them; and the node's certificates."""
+
+    passwords: Mapping[str, str]
+    certificates: Certificates
 
 
 class KafkaNodeError(RuntimeError):
@@ -130,23 +165,51 @@ def free_ports(count: int) -> list[int]:
 class KafkaServer:
     """A node over one folder; `with KafkaServer(folder, fetch_jars()) as kafka:` runs it."""
 
-    def __init__(self, folder: Path, jars: Path) -> None:
+    def __init__(self, folder: Path, jars: Path, security: Security | None = None) -> None:
         self._folder = folder.resolve()
         self._jars = jars.resolve()
+        self._security = security
         self._port, controller_port = free_ports(2)
         self._config = self._folder / "server.properties"
         self._log = self._folder / "kafka.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._config.write_text(
-            CONFIG.format(port=self._port, controller_port=controller_port, folder=self._folder)
+        protocol = "PLAINTEXT" if security is None else "SASL_SSL"
+        config = CONFIG.format(
+            protocol=protocol,
+            port=self._port,
+            controller_port=controller_port,
+            folder=self._folder,
         )
+        if security is not None:
+            config += SECURED.format(
+                admin=ADMIN,
+                password=security.passwords[ADMIN],
+                login=LOGIN,
+                server=security.certificates.server,
+                authority=security.certificates.authority,
+            )
+        self._config.write_text(config)
         self._format()
 
     @property
     def bootstrap(self) -> str:
         """Where clients connect, host:port."""
         return f"127.0.0.1:{self._port}"
+
+    def settings(self, user: str = ADMIN, *, prefix: str = "") -> BrokerSettings:
+        """Return how a user reaches the node, or everybody where it is not secured."""
+        if self._security is None:
+            return BrokerSettings(bootstrap=self.bootstrap, prefix=prefix)
+        return BrokerSettings(
+            bootstrap=self.bootstrap,
+            prefix=prefix,
+            security_protocol="SASL_SSL",
+            sasl_mechanism="SCRAM-SHA-512",
+            sasl_username=user,
+            sasl_password=self._security.passwords[user],
+            ssl_cafile=self._security.certificates.authority,
+        )
 
     def start(self) -> None:
         """Start the node and return when it answers.
@@ -200,7 +263,11 @@ class KafkaServer:
         return [java, *JVM, logging, "-cp", f"{self._jars}/*", *arguments]
 
     def _format(self) -> None:
-        arguments = ("format", "--cluster-id", CLUSTER_ID, "--config", str(self._config))
+        arguments = ["format", "--cluster-id", CLUSTER_ID, "--config", str(self._config)]
+        passwords = self._security.passwords if self._security is not None else {}
+        for user, password in passwords.items():
+            for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+                arguments += ["--add-scram", f"{mechanism}=[name={user},password={password}]"]
         done = subprocess.run(
             self._java("kafka.tools.StorageTool", *arguments, "--ignore-formatted"),
             capture_output=True,
@@ -232,7 +299,7 @@ class KafkaServer:
             return False
         writer.close()
         await writer.wait_closed()
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        admin = AIOKafkaAdminClient(**self.settings().client_options())
         try:
             await admin.start()
             return len((await admin.describe_cluster())["brokers"]) == 1

@@ -69,6 +69,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "row_bad_value": _MEND_MAPPING,
     "row_unmapped": _MEND_MAPPING,
     "identity_invalid": _MEND_SENDER,
+    "identity_too_long": _MEND_SENDER,
+    "timestamp_invalid": _MEND_SENDER,
     "energy_out_of_range": _MEND_SENDER,
     "time_invalid": _MEND_SENDER,
     "ended_before_started": _MEND_SENDER,

@@ -74,9 +74,9 @@ def _store(data_dir: Path, clickhouse: str | None) -> Iterator[tuple[Client, str
 
     try:
         if clickhouse is not None:
-            settings = settings_of(StoreSettings)
-            with store_at(clickhouse):
-                client = connect(url_of_store(clickhouse))
+            settings = settings_of(StoreSettings, url_of_store(clickhouse))
+            with store_at(settings):
+                client = connect(settings)
                 _check_version(client, settings.database)
                 yield client, settings.database
         else:

@@ -180,7 +180,7 @@ def load(
     """
     inputs = read_inputs(charging, freight, mappings)
     settings = broker_settings(bootstrap, data_dir)
-    with broker_at(settings.bootstrap):
+    with broker_at(settings):
         results = asyncio.run(_load(inputs, settings, quiet=as_json))
     if as_json:
         print(json.dumps(results))

@@ -67,6 +67,7 @@ def origin_options(function: F) -> F:
             "--clickhouse",
             metavar="URL",
             help="Ask a ClickHouse server [default: CARBONFLOW_CLICKHOUSE_URL].",
+            callback=without_password,
         ),
         click.option("--api", metavar="URL", help="Ask an API [default: CARBONFLOW_API_URL]."),
         data_dir_option,
@@ -97,9 +98,9 @@ def asked(origin: Origin) -> Iterator[Answers]:
         if origin.clickhouse is None and isinstance(api, str):
             yield HttpAnswers(api)
         elif clickhouse is not None:
-            settings = settings_of(StoreSettings)
-            with store_at(clickhouse):
-                queries = Queries(connect(url_of_store(clickhouse)), database=settings.database)
+            settings = settings_of(StoreSettings, url_of_store(clickhouse))
+            with store_at(settings):
+                queries = Queries(connect(settings), database=settings.database)
                 yield StoreAnswers(queries, read_programmes())
         else:
             with Store.open(existing(origin.data_dir) / "store") as store:
@@ -110,19 +111,22 @@ def asked(origin: Origin) -> Iterator[Answers]:
         raise Failure(f"the store cannot be asked: {error}") from error
 
 
-def url_of_store(text: str) -> str:
-    """Return a URL of a ClickHouse server as it was given.
+def url_of_store(text: str) -> dict[str, str]:
+    """Return what a URL of a ClickHouse server stands for among the settings."""
+    return {"CARBONFLOW_CLICKHOUSE_URL": text}
 
-    Raises:
-        click.UsageError: It is none.
-    """
-    from sinks.connect import check_url
 
-    try:
-        check_url(text)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    return text
+def without_password(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Refuse an option's URL with a password: everybody on the machine can read command lines."""
+    del ctx, parameter
+    if value is not None and ":" in value.rpartition("@")[0].partition("//")[2]:
+        raise click.UsageError(
+            "a command line is no place for a password: set CARBONFLOW_CLICKHOUSE_PASSWORD, or "
+            "CARBONFLOW_CLICKHOUSE_PASSWORD_FILE to a file with it"
+        )
+    return value
 
 
 def existing(data_dir: Path) -> Path:

@@ -89,11 +89,11 @@ def sink() -> None:
     async def run() -> None:
         await run_sink(settings, client, metrics, _asked_to_stop())
 
-    with store_at(store.clickhouse_url):
-        client = connect(store.clickhouse_url)
+    with store_at(store):
+        client = connect(store)
         _serve_metrics(registry, served)
         try:
-            with broker_at(settings.bootstrap):
+            with broker_at(settings):
                 asyncio.run(run())
         except (SinkError, BrokenRecordError) as error:
             raise Failure(str(error)) from error
@@ -124,8 +124,8 @@ def api() -> None:
     store = settings_of(StoreSettings)
     log_to_stderr(settings_of(LogSettings))
     programmes = read_programmes()
-    with store_at(store.clickhouse_url):
-        queries = Queries(connect(store.clickhouse_url), database=store.database)
+    with store_at(store):
+        queries = Queries(connect(store), database=store.database)
     registry = CollectorRegistry()
     followed = None
     if settings.api_balances == "topic":
@@ -144,7 +144,7 @@ def api() -> None:
         )
 
     try:
-        with broker_at(broker.bootstrap):
+        with broker_at(broker):
             uvloop.run(run())
     except BrokenRecordError as error:
         raise Failure(str(error)) from error
@@ -166,8 +166,8 @@ def migrate(as_json: bool) -> None:
     from sinks.migrate import migrate as run
 
     settings = settings_of(StoreSettings)
-    with store_at(settings.clickhouse_url):
-        client = connect(settings.clickhouse_url)
+    with store_at(settings):
+        client = connect(settings)
         try:
             applied = run(client, database=settings.database, replicated=settings.replicated)
         except MigrationError as error:
@@ -203,7 +203,7 @@ def topics(partitions: int | None, replication: int, as_json: bool) -> None:
     from schemas.settings import BrokerSettings
 
     settings = settings_of(BrokerSettings)
-    with broker_at(settings.bootstrap):
+    with broker_at(settings):
         made = asyncio.run(ensure_topics(settings, partitions=partitions, replication=replication))
     catalogue = shipped() if partitions is None else shipped().repartitioned(partitions)
     names = [settings.topic(name) for name in catalogue.topics]

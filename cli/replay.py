@@ -132,7 +132,7 @@ def _run(settings: BrokerSettings, wanted: Any, plan: Plan, totals: Totals, *, q
             bars.update(task, completed=looked_at, total=extent, description=told)
 
         try:
-            with broker_at(settings.bootstrap):
+            with broker_at(settings):
                 asyncio.run(send_again(settings, wanted, plan, totals, progress=show))
         except (ReplayFenced, UnreadTopicError) as error:
             sent = counted(totals.sent.total(), "record")

@@ -28,7 +28,7 @@ from embedded.monitor import Monitor
 from producers.programmes.load import load_programmes
 from schemas.catalogue import ACTIVITY_TOPICS
 from schemas.settings import BrokerSettings, read_settings
-from sinks.connect import Client, connect
+from sinks.connect import Client, StoreSettings, connect
 from sinks.following import FollowedBalances
 from sinks.metrics import FollowingMetrics
 from sinks.queries import Queries
@@ -95,7 +95,7 @@ def add_verify(app: FastAPI, client: Client, settings: ServingSettings) -> None:
     @app.get("/v1/verify", tags=["ledger"])
     async def compare() -> Agreement:
         """Compare source, ledger and balances. What is under way meanwhile can look like drift."""
-        async with Monitor(settings.bootstrap) as monitor:
+        async with Monitor(BrokerSettings(bootstrap=settings.bootstrap)) as monitor:
             worked = await monitor.committed(settings.group, ACTIVITY_TOPICS)
         offsets = {(place.topic, place.partition): offset for place, offset in worked.items()}
         verdict = await asyncio.to_thread(verify, client, offsets)
@@ -109,7 +109,7 @@ async def main() -> None:
     settings = read_settings(ServingSettings, os.environ)
     registry = CollectorRegistry()
     registry.register(_Behind(settings.clickhouse_url))
-    client = connect(settings.clickhouse_url)
+    client = connect(StoreSettings(clickhouse_url=settings.clickhouse_url))
     balances = FollowedBalances(
         BrokerSettings(bootstrap=settings.bootstrap), FollowingMetrics(registry)
     )

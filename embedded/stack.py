@@ -44,7 +44,7 @@ from embedded.upkeep import empty_store, rewind_sink, store_is_ahead
 from embedded.workers import TERM_S, WorkerError, Workers
 from producers.topics import TopicsError, ensure_topics
 from schemas.catalogue import ACTIVITY_TOPICS
-from schemas.settings import BrokerSettings
+from schemas.settings import UNSECURED, BrokerSettings
 from sinks.metrics import SinkMetrics
 from sinks.migrate import MigrationError, migrate
 from sinks.queries import Queries
@@ -128,7 +128,7 @@ class Stack:
         self._background = Background()
         parts.callback(self._background.close)
         self._background.run(ensure_topics(self.broker_settings))
-        self._monitor = Monitor(self.broker.bootstrap)
+        self._monitor = Monitor(self.broker_settings)
         self._background.run(self._monitor.open())
         parts.callback(self._end, self._monitor.close())
         self._sink_settings = SinkSettings(
@@ -145,6 +145,7 @@ class Stack:
         self._workers = Workers(
             environ={
                 **settings.worker_environ,
+                **UNSECURED,
                 "CARBONFLOW_BOOTSTRAP": self.broker.bootstrap,
                 "CARBONFLOW_PREFIX": "",
                 "CARBONFLOW_GROUP": GROUP,

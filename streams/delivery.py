@@ -17,6 +17,7 @@ from carbon.limits import FOREVER_MS
 from schemas.attempts import attempt_of
 from schemas.batches import BATCH_BYTES_MAX, ColumnBatch, column_batches
 from schemas.partition import partition_of
+from schemas.reaching import denied
 from schemas.settings import BrokerSettings
 from streams.slice import Slice
 from streams.step import Outcome
@@ -69,11 +70,11 @@ async def deliver(
         await asyncio.gather(*sent)
         await producer.commit_transaction()
     except Exception as error:
-        # Once fenced, aiokafka may only say that there is no transaction.
+        # Once fenced or forbidden to, aiokafka may only say that there is no transaction.
         ended = [future for future in sent if future.done() and not future.cancelled()]
         failures = {future.exception() for future in ended}
         for failure in failures:
-            if isinstance(failure, ProducerFenced):
+            if isinstance(failure, ProducerFenced) or (failure and denied(failure)):
                 raise failure from error
         raise
     if last_balances is None:

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, TopicAuthorizationFailedError
 from faust import App
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -25,6 +25,7 @@ from yarl import URL
 from schemas.fetching import fetch_columns
 from schemas.pacing import pace
 from streams.slice import Slice
+from streams.stop import stop_process
 
 CREATE_TIME = 0
 
@@ -90,7 +91,11 @@ class SliceConsumer(driver.Consumer):
             self._room.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._room.wait(), wait_s)
-        records, active = await self._wait_next_records(wait_s)
+        try:
+            records, active = await self._wait_next_records(wait_s)
+        except TopicAuthorizationFailedError as error:
+            # Faust would end as well, but say it pages before its last line.
+            stop_process(error)
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
             return

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import faust
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from faust.types import TP
 from prometheus_client import CollectorRegistry, start_http_server
 from yarl import URL
@@ -26,6 +26,7 @@ from yarl import URL
 from carbon.programmes import Programme
 from producers.programmes.load import load_programmes
 from schemas.catalogue import ACTIVITY_TOPICS
+from schemas.reaching import denied, obstacle
 from streams.allocator import keep_little
 from streams.factors import LiveRules
 from streams.limit import SliceLimit
@@ -108,6 +109,8 @@ def build_app(
         stream_wait_empty=False,
         topic_partitions=partitions,
         topic_allow_declare=False,
+        # It is there to elect a leader, whom nobody asks for anything.
+        topic_disable_leader=True,
         store="memory://",
         datadir=str(settings.data_dir),
         web_enabled=False,
@@ -199,7 +202,21 @@ async def _join_in_time(joined: asyncio.Event, settings: WorkerSettings) -> None
     except TimeoutError:
         raise NotJoined(
             f"not a member of group {settings.group_id} after {settings.startup_wait_s_max} s"
+            f"{await _hindered(settings)}"
         ) from None
+
+
+async def _hindered(settings: WorkerSettings) -> str:
+    """Return what the broker says about the group, which Faust does not."""
+    admin = AIOKafkaAdminClient(**settings.client_options())
+    try:
+        await admin.start()
+        await admin.list_consumer_group_offsets(settings.group_id)
+    except KafkaError as error:
+        return f": the broker {denied(error) or f'says {error!r}'}"
+    finally:
+        await admin.close()
+    return ""
 
 
 @stop_process_on_failure()
@@ -223,8 +240,13 @@ async def _partitions(settings: WorkerSettings) -> int:
                 "topics must exist with equal numbers of partitions, and emission-factors with "
                 f"one, found: {told}, {settings.topic('emission-factors')} {factors}"
             )
+            if settings.sasl_username is not None:
+                trouble += f"; what {settings.sasl_username!r} has no right to see counts as 0"
+        except KafkaConnectionError:
+            trouble = f"the broker {settings.bootstrap} {await obstacle(settings)}"
         except KafkaError as error:
-            trouble = f"the broker {settings.bootstrap} does not answer: {error!r}"
+            why = denied(error) or f"cannot be asked: {error!r}"
+            trouble = f"the broker {settings.bootstrap} {why}"
         if time.monotonic() > deadline:
             raise TopicsMissing(trouble)
         await asyncio.sleep(POLL_S)

@@ -32,7 +32,7 @@ from producers.mapping import RULE_KEYS, TOP_KEYS, parse_mapping
 from producers.rules import FileMapping
 from producers.targets import RECORDS
 from schemas.catalogue import TOPICS
-from schemas.settings import variable
+from schemas.settings import variables
 from sinks.metrics import FollowingMetrics, SinkMetrics
 from sinks.queries import Queries
 from streams.metrics import WorkerMetrics
@@ -128,7 +128,7 @@ DOCUMENTED = {
     for row in rows(REFERENCE)
     if words(row[0]) and words(row[0])[0].startswith("CARBONFLOW_")
 }
-FIELDS = {variable(each.name): (cls, each) for cls in CLASSES for each in fields(cls)}
+FIELDS = {name: (cls, each) for cls in CLASSES for each in fields(cls) for name in variables(each)}
 
 
 def asked_for_by_name() -> set[str]:
@@ -186,7 +186,7 @@ def test_each_process_reads_the_settings_that_are_said_to_be_its() -> None:
         titles = [re.sub("^Api$", "API", a.replace("-", " ").capitalize()) for a in anchors]
         said[words(process)[0]] = {v for t in titles for v in first_words(section(REFERENCE, t))}
     assert said == {
-        name: {variable(each.name) for cls in read for each in fields(cls)}
+        name: {one for cls in read for each in fields(cls) for one in variables(each)}
         for name, read in READ.items()
     }
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from api.app import create_app, serve
 from api.settings import ApiSettings
-from sinks.connect import connect
+from sinks.connect import StoreSettings, connect
 from sinks.following import NotLevelError
 from sinks.migrate import migrate
 from sinks.queries import Queries
@@ -233,7 +233,7 @@ def test_a_store_that_went_away_is_a_problem_without_a_traceback(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with clickhouse_server.start(tmp_path / "data") as url:
-        client = connect(url)
+        client = connect(StoreSettings(clickhouse_url=url))
         migrate(client, database="gone")
     queries = Queries(client, database="gone")
     app = create_app(queries, settings=ApiSettings(), registry=CollectorRegistry(), programmes={})

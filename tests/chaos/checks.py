@@ -19,7 +19,7 @@ from aiokafka.structs import TopicPartition
 
 from schemas.settings import BrokerSettings
 from schemas.singles import decode_one
-from sinks.connect import connect
+from sinks.connect import StoreSettings, connect
 from tests.chaos.oracle import Balance, Oracle
 
 SHOWN_MAX: Final = 5
@@ -112,7 +112,7 @@ async def checks_of_kafka(
 
 def checks_of_store(url: str, oracle: Oracle) -> Iterable[Check]:
     """Yield what the store holds."""
-    client = connect(url)
+    client = connect(StoreSettings(clickhouse_url=url))
     try:
         yield each_once(
             "each transfer is in the store exactly once",

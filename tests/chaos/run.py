@@ -19,7 +19,7 @@ from producers.client import CarbonflowProducer
 from producers.factors.release import load_release
 from producers.topics import ensure_topics
 from schemas.settings import BrokerSettings
-from sinks.connect import connect
+from sinks.connect import StoreSettings, connect
 from sinks.migrate import migrate
 from sinks.writer import ROUTES
 from tests.chaos.checks import Check, check_verify, checks_of_kafka, checks_of_store
@@ -102,7 +102,7 @@ class Run:
         await ensure_topics(settings, partitions=options.partitions, replication=options.brokers)
         async with CarbonflowProducer(settings) as producer:
             await producer.publish_factors(load_release().factors)
-        await asyncio.to_thread(lambda: migrate(connect(store.url)))
+        await asyncio.to_thread(lambda: migrate(connect(StoreSettings(clickhouse_url=store.url))))
         progress = self.progress = Progress(settings, partitions=options.partitions)
         async with asyncio.TaskGroup() as tasks:
             beside: list[asyncio.Task[None]] = [tasks.create_task(progress.watch())]
@@ -198,7 +198,7 @@ class Run:
                 lambda: progress.sent() == self.options.events and progress.lag() == 0,
                 SETTLE_S_MAX,
             )
-            async with Monitor(settings.bootstrap) as monitor, asyncio.timeout(SETTLE_S_MAX):
+            async with Monitor(settings) as monitor, asyncio.timeout(SETTLE_S_MAX):
                 topics = [settings.topic(name) for name in ROUTES]
                 while not await monitor.is_level(progress.sink_group, topics):  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_S)

@@ -6,6 +6,9 @@ from then on nothing is downloaded. `KafkaServer` formats a folder, starts the n
 stopped node can be started again on the same folder and port, with its data. `KafkaCluster` is
 several of them that replicate everything to each other.
 
+With `Security` clients come in by TLS and SCRAM only, and nobody but the admin may do anything
+until `tests.kafka.rights` allows it.
+
 Needs Java 17 or newer, and Maven for the first time; `missing` says which of them is not there.
 """
 
@@ -17,7 +20,8 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -26,6 +30,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from embedded.children import end, spawn
+from schemas.settings import BrokerSettings
+from tests.certificates import Certificates
 
 HERE: Final = Path(__file__).resolve().parent
 CLUSTER_ID: Final = (
@@ -44,10 +50,11 @@ CONFIG: Final = """\
 process.roles=broker,controller
 node.id={number}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners={protocol}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners={protocol}://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map={protocol}:{protocol},CONTROLLER:PLAINTEXT
+inter.broker.listener.name={protocol}
 log.dirs={folder}/data
 num.partitions=4
 auto.create.topics.enable=false
@@ -66,6 +73,33 @@ broker.heartbeat.interval.ms=200
 broker.session.timeout.ms={session_ms}
 log.cleaner.dedupe.buffer.size=16777216
 """
+
+
+# The node is anonymous to itself on the controller's listener, which no client is told of.
+SECURED: Final = """\
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:{admin};User:ANONYMOUS
+allow.everyone.if.no.acl.found=false
+ssl.keystore.type=PEM
+ssl.keystore.location={server}
+ssl.truststore.type=PEM
+ssl.truststore.location={authority}
+sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512
+sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={login} required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={login} required \\
+    username="{admin}" password="{password}";
+"""
+LOGIN: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
+ADMIN: Final = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """Who may come in, by name and password, the admin among them; and the node's certificates."""
+
+    passwords: Mapping[str, str]
+    certificates: Certificates
 
 
 class KafkaNodeError(RuntimeError):
@@ -145,15 +179,23 @@ class KafkaServer:
     Args:
         folder: Takes its data and its log.
         jars: What `fetch_jars` returned.
+        security: Certificates and users; everybody may do everything where not given.
         nodes: Ports of all nodes of its cluster; a cluster of its own where not given.
         number: Which of them it is, from 1 on.
     """
 
     def __init__(
-        self, folder: Path, jars: Path, *, nodes: Sequence[Ports] = (), number: int = 1
+        self,
+        folder: Path,
+        jars: Path,
+        security: Security | None = None,
+        *,
+        nodes: Sequence[Ports] = (),
+        number: int = 1,
     ) -> None:
         self._folder = folder.resolve()
         self._jars = jars.resolve()
+        self._security = security
         nodes = nodes or free_nodes(1)
         self._nodes = len(nodes)
         self._port, controller_port = nodes[number - 1]
@@ -161,25 +203,47 @@ class KafkaServer:
         self._log = self._folder / "kafka.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._config.write_text(
-            CONFIG.format(
-                number=number,
-                voters=",".join(f"{n}@127.0.0.1:{each[1]}" for n, each in enumerate(nodes, 1)),
-                port=self._port,
-                controller_port=controller_port,
-                folder=self._folder,
-                replicas=len(nodes),
-                replicas_min=len(nodes) // 2 + 1,
-                # Nodes that share two cores are not always heard every second.
-                session_ms=1000 if len(nodes) == 1 else 4000,
-            )
+        config = CONFIG.format(
+            protocol="PLAINTEXT" if security is None else "SASL_SSL",
+            number=number,
+            voters=",".join(f"{n}@127.0.0.1:{each[1]}" for n, each in enumerate(nodes, 1)),
+            port=self._port,
+            controller_port=controller_port,
+            folder=self._folder,
+            replicas=len(nodes),
+            replicas_min=len(nodes) // 2 + 1,
+            # Nodes that share two cores are not always heard every second.
+            session_ms=1000 if len(nodes) == 1 else 4000,
         )
+        if security is not None:
+            config += SECURED.format(
+                admin=ADMIN,
+                password=security.passwords[ADMIN],
+                login=LOGIN,
+                server=security.certificates.server,
+                authority=security.certificates.authority,
+            )
+        self._config.write_text(config)
         self._format()
 
     @property
     def bootstrap(self) -> str:
         """Where clients connect, host:port."""
         return f"127.0.0.1:{self._port}"
+
+    def settings(self, user: str = ADMIN, *, prefix: str = "") -> BrokerSettings:
+        """Return how a user reaches the node, or everybody where it is not secured."""
+        if self._security is None:
+            return BrokerSettings(bootstrap=self.bootstrap, prefix=prefix)
+        return BrokerSettings(
+            bootstrap=self.bootstrap,
+            prefix=prefix,
+            security_protocol="SASL_SSL",
+            sasl_mechanism="SCRAM-SHA-512",
+            sasl_username=user,
+            sasl_password=self._security.passwords[user],
+            ssl_cafile=self._security.certificates.authority,
+        )
 
     def start(self) -> None:
         """Start the node and return when it answers, and knows all nodes of its cluster.
@@ -241,7 +305,11 @@ class KafkaServer:
         return [java, *JVM, logging, "-cp", f"{self._jars}/*", *arguments]
 
     def _format(self) -> None:
-        arguments = ("format", "--cluster-id", CLUSTER_ID, "--config", str(self._config))
+        arguments = ["format", "--cluster-id", CLUSTER_ID, "--config", str(self._config)]
+        passwords = self._security.passwords if self._security is not None else {}
+        for user, password in passwords.items():
+            for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+                arguments += ["--add-scram", f"{mechanism}=[name={user},password={password}]"]
         done = subprocess.run(
             self._java("kafka.tools.StorageTool", *arguments, "--ignore-formatted"),
             capture_output=True,
@@ -273,7 +341,7 @@ class KafkaServer:
             return False
         writer.close()
         await writer.wait_closed()
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        admin = AIOKafkaAdminClient(**self.settings().client_options())
         try:
             await admin.start()
             return len((await admin.describe_cluster())["brokers"]) == self._nodes

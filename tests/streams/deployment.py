@@ -129,7 +129,7 @@ class Deployment:
     async def committed(self) -> dict[tuple[str, int], int]:
         """Return the offsets that the workers have committed."""
         topics = [self.settings.topic(name) for name in ACTIVITY_TOPICS]
-        async with Monitor(self.settings.bootstrap) as monitor:
+        async with Monitor(self.settings) as monitor:
             found = await monitor.committed(self.group, topics)
         return {(place.topic, place.partition): offset for place, offset in found.items()}
 
@@ -138,7 +138,7 @@ class Deployment:
         topics = [self.settings.topic(name) for name in ACTIVITY_TOPICS]
 
         # A monitor knows the topics that were there when it was opened.
-        async with Monitor(self.settings.bootstrap) as monitor:
+        async with Monitor(self.settings) as monitor:
 
             async def level() -> bool:
                 return await monitor.is_level(self.group, topics)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupLoadInProgressError, KafkaError
+from aiokafka.errors import GroupLoadInProgressError, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.batches import BATCH_BYTES_MAX
@@ -40,6 +40,7 @@ log = logging.getLogger("carbonflow.book")
 CLOSE_WAIT_S_MAX = 5
 SETTLE_WAIT_S_MAX = 10
 ANSWER_WAIT_S_MAX = 30
+OFFSETS_WAIT_S_MAX = 3
 
 
 class OffsetsLost(RuntimeError):
@@ -115,7 +116,8 @@ class Book:
             await _settled(settings, partition)
             committed = await _committed(settings, partition)
             accounts = await restore(settings, partition, partitions)
-            _check_offsets(settings, partition, committed, accounts)
+            if len(accounts) and not any(offset >= 0 for offset in committed.values()):
+                await _check_still_lost(settings, partition, len(accounts))
             await _check_kept(settings, partition, committed)
         except BaseException:
             await producer.stop()
@@ -186,13 +188,15 @@ async def _settled(settings: WorkerSettings, partition: int) -> None:
     Only books of this partition write there, and the last of them has been fenced.
     """
     place = TopicPartition(settings.topic("account-balances"), partition)
-    deadline = time.monotonic() + SETTLE_WAIT_S_MAX
+    # A later owner may have been killed within a transaction, which then ends with its time.
+    wait_s_max = settings.transaction_timeout_ms / 1000 + SETTLE_WAIT_S_MAX
+    deadline = time.monotonic() + wait_s_max
     written = await _end(settings, place, isolation="read_uncommitted")
     while (stable := await _end(settings, place, isolation="read_committed")) < written:
         if time.monotonic() > deadline:
             raise TransactionHanging(
                 f"a transaction on {place.topic} {partition} does not end: {written} offsets are "
-                f"written, and after {SETTLE_WAIT_S_MAX} s only {stable} can be read"
+                f"written, and after {wait_s_max:.0f} s only {stable} can be read"
             )
         await asyncio.sleep(RETRY_S)
 
@@ -238,14 +242,22 @@ async def _committed_now(settings: WorkerSettings, partition: int) -> dict[str, 
     return {topic: int(committed[place].offset) for topic, place in sources.items()}
 
 
-def _check_offsets(
-    settings: WorkerSettings, partition: int, committed: Mapping[str, int], accounts: AccountStore
-) -> None:
-    if len(accounts) and not any(offset >= 0 for offset in committed.values()):
-        raise OffsetsLost(
-            f"partition {partition} has {len(accounts)} accounts, but group "
-            f"{settings.group_id} has no committed offsets: restore them before going on"
-        )
+async def _check_still_lost(settings: WorkerSettings, partition: int, accounts: int) -> None:
+    """Say which it is, where there are accounts and were no offsets a moment ago.
+
+    Raises:
+        ProducerFenced: There are some now: somebody has taken over and committed its first slice.
+        OffsetsLost: There are still none.
+    """
+    deadline = time.monotonic() + OFFSETS_WAIT_S_MAX
+    while time.monotonic() < deadline:
+        if max((await _committed(settings, partition)).values()) >= 0:
+            raise ProducerFenced
+        await asyncio.sleep(RETRY_S)
+    raise OffsetsLost(
+        f"partition {partition} has {accounts} accounts, but group {settings.group_id} has no "
+        "committed offsets: restore them before going on"
+    )
 
 
 async def _check_kept(

@@ -46,7 +46,7 @@ class Process:
         self.journeys = 0
         self.status: int | None = None
         self.dies_at: int | None = None
-        self.tasks: set[asyncio.Task[object]] = set()
+        self.tasks: dict[asyncio.Task[object], None] = {}
         self._chance = chance
         self._awake = asyncio.Event()
         self._awake.set()
@@ -111,7 +111,7 @@ class Process:
     def _end(self, status: int) -> None:
         if self.status is None:
             self.status = status
-            for task in self.tasks:
+            for task in list(self.tasks):
                 task.cancel()
             self._awake.set()
 
@@ -126,6 +126,6 @@ def task_of_process(
     """Make a task that belongs to the process whose code makes it (a task factory)."""
     task: asyncio.Task[object] = asyncio.Task(coroutine, loop=loop, **options)  # type: ignore[arg-type]
     if (process := CURRENT.get(None)) is not None:
-        process.tasks.add(task)
-        task.add_done_callback(process.tasks.discard)
+        process.tasks[task] = None
+        task.add_done_callback(process.tasks.pop)
     return task

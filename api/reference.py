@@ -3,9 +3,10 @@
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import AwareDatetime
 
+from api.access import only_for
 from api.accounts import Cursor, bad_cursor, milliseconds
 from api.models import Factor, Factors, Refusal, Refusals, RefusedRecord
 from api.problems import not_found, responses
@@ -71,8 +72,9 @@ def refusals(queries: Queries, settings: ApiSettings) -> APIRouter:
     """Return the routes of refusals."""
     router = APIRouter(prefix="/v1/refusals", tags=["refusals"])
 
-    @router.get("", responses=responses(HTTPStatus.BAD_REQUEST))
+    @router.get("", responses=responses(HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN))
     def listing(
+        request: Request,
         code: Annotated[str | None, Query(description="Only with this code.")] = None,
         origin: Annotated[str | None, Query(description="worker or loader.")] = None,
         cursor: Cursor = None,
@@ -81,6 +83,7 @@ def refusals(queries: Queries, settings: ApiSettings) -> APIRouter:
         ] = 100,
     ) -> Refusals:
         """Return what was refused and why, a page at a time."""
+        only_for(request, "operator")
         try:
             page = queries.refusals(code=code, origin=origin, cursor=cursor, limit=limit)
         except CursorError as error:
@@ -89,11 +92,13 @@ def refusals(queries: Queries, settings: ApiSettings) -> APIRouter:
             refusals=[Refusal.of(each) for each in page.items], next_cursor=page.next_cursor
         )
 
-    @router.get("/{refusal_id}", responses=responses(HTTPStatus.NOT_FOUND))
+    @router.get("/{refusal_id}", responses=responses(HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN))
     def refusal(
+        request: Request,
         refusal_id: Annotated[str, Path(description="The refusal.", examples=["3-1200"])],
     ) -> RefusedRecord:
         """Return a refusal with the bytes that were refused."""
+        only_for(request, "operator")
         found = queries.refusal(refusal_id)
         if found is None:
             raise not_found(f"refusal {refusal_id!r}")

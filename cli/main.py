@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from cli import accounts, factors, ingest, processes, refusals, serve, verify
+from cli import accounts, factors, ingest, processes, refusals, serve, tokens, verify
 from cli.parsing import run
 
 EPILOG = """\b
@@ -39,6 +39,7 @@ for command in (
     processes.worker,
     processes.sink,
     processes.api,
+    tokens.api_token,
     processes.migrate,
     processes.topics,
 ):

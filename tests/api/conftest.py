@@ -7,7 +7,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from prometheus_client import CollectorRegistry
 
-from api.app import create_app
+from api.app import create_app, create_service
 from api.settings import ApiSettings
 from carbon.programmes import parse_programme
 from sinks.migrate import migrate
@@ -73,3 +73,10 @@ def http(facts: Facts, registry: CollectorRegistry) -> Http:
     """A client of the application."""
     queries = Queries(facts.client, database=facts.database)
     return Http(create_app(queries, settings=SETTINGS, registry=registry, programmes=PROGRAMMES))
+
+
+@pytest.fixture
+def service(facts: Facts, registry: CollectorRegistry) -> Http:
+    """A client of what tells how the application is."""
+    queries = Queries(facts.client, database=facts.database)
+    return Http(create_service(queries, settings=SETTINGS, registry=registry))

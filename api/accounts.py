@@ -48,8 +48,7 @@ def accounts(queries: Queries, source: Source, settings: ApiSettings) -> APIRout
 
     @router.post(
         "/balances",
-        responses=responses(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
-        max_body_size=settings.api_body_bytes_max,
+        responses=responses(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.BAD_REQUEST),
     )
     async def balances(wanted_of: BalancesRequest, request: Request) -> Balances:
         """Return the balances of many accounts; a POST because ids are many, nothing is changed."""

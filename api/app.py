@@ -1,9 +1,9 @@
 """The API: read-only HTTP over the store, and balances from the topic they are published on.
 
 `create_app` builds an application from its parts and keeps nothing outside it; `api.server` runs
-it. A request passes headers for every answer, metrics, and the gate, in this order. Queries are
-synchronous, so routes are plain functions, which FastAPI calls on its own threads; a chDB client
-takes them one at a time.
+it. A request passes headers for every answer, metrics, the gate and the limit of its body, in this
+order. Queries are synchronous, so routes are plain functions, which FastAPI calls on its own
+threads; a chDB client takes them one at a time.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from api.accounts import accounts
 from api.balances import Balances
+from api.bodies import Limited
 from api.gate import Gate, Rate
 from api.gathering import Gathering
 from api.hardening import DOCS_PATH, Hardened, csp_of, security_headers
@@ -109,6 +110,7 @@ def create_app(
     source = balances or Gathering(queries.balances, accounts_max=settings.api_accounts_max)
     add_problem_handlers(app)
     # The last that is added is asked first.
+    app.add_middleware(Limited, bytes_max=settings.api_body_bytes_max)
     app.add_middleware(
         Gate,
         tokens=tokens,

@@ -140,7 +140,7 @@ def _unknown(scope: Scope) -> JSONResponse:
         Request(scope),
         HTTPStatus.UNAUTHORIZED,
         "unauthorized",
-        "A token is needed: `Authorization: Bearer <token>`, and this is none.",
+        "A token is needed, as `Authorization: Bearer ...`; there is none, or it is nobody's.",
     )
     refused.headers["www-authenticate"] = 'Bearer realm="carbonflow"'
     return refused

@@ -133,8 +133,10 @@ def access_in(scope: str) -> Access:
     Access(kind='account', subject='driver-7')
     """
     word, _, subject = scope.partition(":")
+    if scope == "operator":
+        return Access("operator")
     for kind in KINDS:
-        if word == kind and (scope == "operator" or subject):
+        if word == kind != "operator" and subject:
             return Access(kind, subject)
     raise TokensError(f"{scope!r} is no scope: account:ID, programme:NAME or operator")
 

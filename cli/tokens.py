@@ -13,9 +13,9 @@ from cli.printing import print_json
 @click.command(
     "api-token",
     epilog="\b\nExamples:\n"
-    '  carbonflow api-token "app of driver 7" --account driver-7 >> api-tokens.toml\n'
-    "  carbonflow api-token auditor --programme cn-charging >> api-tokens.toml\n"
-    "  carbonflow api-token on-call --operator >> api-tokens.toml",
+    '  carbonflow api-token "app of driver 7" --account driver-7\n'
+    "  carbonflow api-token auditor --programme cn-charging\n"
+    "  carbonflow api-token on-call --operator",
 )
 @click.argument("name")
 @click.option("--account", metavar="ID", help="It sees this account.")
@@ -28,8 +28,8 @@ def api_token(
     """Make a token for the API; NAME says whose it is.
 
     The token goes to standard error, once: hand it over and forget it. What lets it in goes to
-    standard output: lines for CARBONFLOW_API_TOKENS_FILE, with its SHA-256. The API reads that file
-    when it starts.
+    standard output: lines to append to CARBONFLOW_API_TOKENS_FILE, with its SHA-256. The API reads
+    that file when it starts.
     """
     from api.tokens import TokensError, entry_of, new_token
 

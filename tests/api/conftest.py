@@ -13,7 +13,7 @@ from carbon.programmes import parse_programme
 from sinks.migrate import migrate
 from sinks.queries import Queries
 from tests.api.asked import Http
-from tests.sinks.facts import Facts, factor, refusal, session, transfer
+from tests.sinks.facts import Facts, balance, factor, refusal, session, transfer
 
 PROGRAMMES = {
     "scheme": parse_programme(
@@ -55,6 +55,7 @@ def facts(client: Client) -> Facts:
     put.put("charging_sessions", known)
     booked = transfer(known, "emission", 10_020 * 200)
     put.put("transfers", booked | {"programme_digest": PROGRAMMES["scheme"].digest})
+    put.put("balances", balance([booked]))
     put.put("factors", *(factor(number) for number in range(9)))
     grid = {"factor_id": "grid:CN-BJ:2021", "kind": "grid_average", "region": "CN-BJ"}
     put.put("factors", factor(0, **grid, valid_from=0, valid_to=253_402_300_800_000))

@@ -80,6 +80,17 @@ def test_a_batch_that_does_not_validate_is_a_problem(http: Http, body: object) -
     assert answer.json()["errors"][0]["where"].startswith("body")
 
 
+def test_a_batch_that_is_no_text_is_a_problem(http: Http) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = http.ask("POST", "/v1/balances", content=b"\xff", headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (
+        400,
+        "urn:carbonflow:problem:bad-request",
+    )
+    documented = get(http, "/openapi.json")["paths"]["/v1/balances"]["post"]["responses"]
+    assert "400" in documented
+
+
 def test_a_statement_is_paged(http: Http) -> None:
     path = "/v1/accounts/ann/statement"
     first = get(http, path, limit=6)
@@ -295,7 +306,12 @@ def test_openapi_describes_every_route_and_its_problems(http: Http) -> None:
         "/v1/refusals",
         "/v1/refusals/{refusal_id}",
     }
+    assert document["security"] == [{"token": []}]
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     for path, operation in operations:
+        assert {"401", "429"} <= operation["responses"].keys(), path
+        is_restricted = path.startswith(("/v1/refusals", "/v1/totals"))
+        assert is_restricted == ("403" in operation["responses"]), path
         assert operation["description"], path
         for parameter in operation.get("parameters", []):
             assert parameter["description"], (path, parameter["name"])

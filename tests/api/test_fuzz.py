@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -52,6 +53,7 @@ DOCUMENT: Final = create_app(
 OPERATIONS: Final[dict[str, Any]] = {
     operation.label: operation
     for result in schemathesis.openapi.from_dict(DOCUMENT).get_all_operations()
+    if isinstance(result, Ok)
     for operation in [result.ok()]
 }
 
@@ -83,7 +85,7 @@ def test_an_operation(api: Served, label: str, kind: str, mode: GenerationMode) 
     )
     @given(data=st.data(), is_there=st.booleans())
     def ask(data: st.DataObject, is_there: bool) -> None:
-        case: Case = data.draw(OPERATIONS[label].as_strategy(mode))
+        case: Case[Any] = data.draw(OPERATIONS[label].as_strategy(mode))
         if is_there and case.path_parameters:
             for name in case.path_parameters:
                 case.path_parameters[name] = data.draw(THERE[name])
@@ -94,5 +96,6 @@ def test_an_operation(api: Served, label: str, kind: str, mode: GenerationMode) 
         statuses.add(answer.status_code)
 
     ask()
-    # What is right is answered, unless it is not for such a token.
-    assert mode is GenerationMode.NEGATIVE or statuses & {200, 403}
+    # Among what is wrong there are tokens, too.
+    assert mode is GenerationMode.NEGATIVE or 401 not in statuses
+    assert statuses

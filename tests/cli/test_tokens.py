@@ -1,4 +1,4 @@
-"""`carbonflow api-token` makes a token and the lines that let it in; `carbonflow api` asks for it."""
+"""`carbonflow api-token` makes a token, and the lines that let it in."""
 
 import json
 import subprocess

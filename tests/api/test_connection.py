@@ -210,3 +210,30 @@ def answer_if_any(api: Served) -> bytes:
             return answer_to(peer, head(api, "/v1/totals", CLOSE))
     except (ConnectionResetError, BrokenPipeError):
         return b""
+
+
+def test_who_does_not_take_an_answer_holds_no_connection(
+    facts: Facts, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    queries = Queries(facts.client, database=facts.database)
+    one = {"api_request_s_max": 1.5, "api_connections_max": 1, "api_burst": 1_000_000}
+    with served(queries, tmp_path_factory.mktemp("tokens"), **one) as api, connect(api) as stuck:
+        wanted = 2_000  # More than the buffers between hold.
+        request = b"GET /openapi.json HTTP/1.1\r\nhost: api\r\n\r\n"
+        stuck.sendall(request * wanted)
+        deadline = time.monotonic() + ANSWER_S_MAX
+        while not (answer := answer_if_any(api)):
+            assert time.monotonic() < deadline
+        assert status_of(answer) == b"200"
+        assert 0 < taken(stuck).count(b"HTTP/1.1 200 ") < wanted
+
+
+def taken(peer: socket.socket) -> bytes:
+    """Return what still comes until the connection ends, in whatever way."""
+    pieces = []
+    try:
+        while piece := peer.recv(1 << 20):
+            pieces.append(piece)
+    except ConnectionResetError:
+        pass
+    return b"".join(pieces)

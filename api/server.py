@@ -113,6 +113,7 @@ def _config(app: FastAPI, connections: type[asyncio.Protocol]) -> uvicorn.Config
         http=connections,
         ws="none",
         log_config=None,
+        log_level="error",  # What is no HTTP is the client's affair: no line of ours for each.
         access_log=False,
         lifespan="off",
         proxy_headers=False,

@@ -69,10 +69,12 @@ class BalancesRequest(BaseModel):
 
 
 class Balances(BaseModel):
-    """Balances of those accounts that exist, by account, and the accounts that don't."""
+    """Balances of those accounts that exist and may be seen, by account, and the other accounts."""
 
     balances: list[Balance]
-    unknown: list[str] = Field(description="Accounts for which nothing was ever booked.")
+    unknown: list[str] = Field(
+        description="Accounts for which nothing was ever booked, or that the token may not see."
+    )
 
 
 class Transfer(_Record):

@@ -3,9 +3,10 @@
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import AwareDatetime
 
+from api.access import only_for
 from api.accounts import Cursor, bad_cursor, milliseconds
 from api.models import Factor, Factors, Refusal, Refusals, RefusedRecord
 from api.problems import not_found, responses
@@ -71,8 +72,9 @@ def refusals(queries: Queries, settings: ApiSettings) -> APIRouter:
     """Return the routes of refusals."""
     router = APIRouter(prefix="/v1/refusals", tags=["refusals"])
 
-    @router.get("", responses=responses(HTTPStatus.BAD_REQUEST))
+    @router.get("", responses=responses(HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN))
     def listing(
+        request: Request,
         code: Annotated[str | None, Query(description="Only with this code.")] = None,
         origin: Annotated[str | None, Query(description="worker or loader.")] = None,
         source: Annotated[str | None, Query(description="Only of this source.")] = None,
@@ -94,6 +96,7 @@ def refusals(queries: Queries, settings: ApiSettings) -> APIRouter:
         ] = 100,
     ) -> Refusals:
         """Return what was refused and why, a page at a time."""
+        only_for(request, "operator")
         which = RefusalFilter(
             code=code,
             origin=origin,
@@ -112,11 +115,13 @@ def refusals(queries: Queries, settings: ApiSettings) -> APIRouter:
             refusals=[Refusal.of(each) for each in page.items], next_cursor=page.next_cursor
         )
 
-    @router.get("/{refusal_id}", responses=responses(HTTPStatus.NOT_FOUND))
+    @router.get("/{refusal_id}", responses=responses(HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN))
     def refusal(
+        request: Request,
         refusal_id: Annotated[str, Path(description="The refusal.", examples=["3-1200"])],
     ) -> RefusedRecord:
         """Return a refusal with the bytes that were refused."""
+        only_for(request, "operator")
         found = queries.refusal(refusal_id)
         if found is None:
             raise not_found(f"refusal {refusal_id!r}")

@@ -7,7 +7,18 @@ from __future__ import annotations
 
 import click
 
-from cli import accounts, erase, factors, ingest, processes, pseudonym, refusals, serve, verify
+from cli import (
+    accounts,
+    erase,
+    factors,
+    ingest,
+    processes,
+    pseudonym,
+    refusals,
+    serve,
+    tokens,
+    verify,
+)
 from cli.parsing import run
 
 EPILOG = """\b
@@ -41,6 +52,7 @@ for command in (
     processes.worker,
     processes.sink,
     processes.api,
+    tokens.api_token,
     processes.migrate,
     processes.topics,
 ):

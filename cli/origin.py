@@ -2,7 +2,8 @@
 
 In this order: `--api` or `--clickhouse`, as given; the folder's running stack, if it has one;
 CARBONFLOW_API_URL, then CARBONFLOW_CLICKHOUSE_URL, unless a folder is named; the folder's store
-itself. In a ClickHouse server the database is CARBONFLOW_DATABASE.
+itself. In a ClickHouse server the database is CARBONFLOW_DATABASE; an API is asked with the token
+CARBONFLOW_API_TOKEN, if there is one.
 """
 
 from __future__ import annotations
@@ -89,14 +90,17 @@ def asked(origin: Origin) -> Iterator[Answers]:
     from sinks.connect import StoreSettings, connect
     from sinks.queries import Queries
 
-    api = origin.api or running_owner(origin.data_dir).get("api")
+    api, token = origin.api, os.environ.get("CARBONFLOW_API_TOKEN")
+    running = running_owner(origin.data_dir).get("api")
+    if api is None and isinstance(running, str):
+        api, token = running, None  # It asks for none.
     clickhouse = origin.clickhouse
     if api is None and clickhouse is None and not origin.is_named:
         api = os.environ.get("CARBONFLOW_API_URL")
         clickhouse = os.environ.get("CARBONFLOW_CLICKHOUSE_URL")
     try:
-        if origin.clickhouse is None and isinstance(api, str):
-            yield HttpAnswers(api)
+        if origin.clickhouse is None and api is not None:
+            yield HttpAnswers(api, token=token)
         elif clickhouse is not None:
             settings = settings_of(StoreSettings, url_of_store(clickhouse))
             with store_at(settings):

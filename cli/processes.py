@@ -101,17 +101,22 @@ def sink() -> None:
 
 @click.command(
     epilog="\b\nExample:\n  CARBONFLOW_CLICKHOUSE_URL=http://clickhouse:8123 carbonflow api\n\n"
-    "\b\nIt listens on CARBONFLOW_API_HOST (127.0.0.1) and CARBONFLOW_API_PORT (8080), and serves\n"
-    "its metrics there. Balances come from their topic at CARBONFLOW_BOOTSTRAP, or from the store\n"
-    "where CARBONFLOW_API_BALANCES is store. CARBONFLOW_LOG_LEVEL is the level of the log (INFO)."
+    "\b\nIt listens on CARBONFLOW_API_HOST (127.0.0.1) and CARBONFLOW_API_PORT (8080), and lets\n"
+    "in who has a token of CARBONFLOW_API_TOKENS_FILE; on 127.0.0.1 anybody, if there is none.\n"
+    "Metrics and health are on CARBONFLOW_API_METRICS_HOST (127.0.0.1) and\n"
+    "CARBONFLOW_API_METRICS_PORT (8081). Balances come from their topic at CARBONFLOW_BOOTSTRAP,\n"
+    "or from the store where CARBONFLOW_API_BALANCES is store. CARBONFLOW_LOG_LEVEL is the level\n"
+    "of the log (INFO)."
 )
 def api() -> None:
-    """Run the HTTP API over ClickHouse; GET /docs describes it, /metrics measures it."""
+    """Run the HTTP API over ClickHouse; GET /docs describes it."""
     import uvloop
     from prometheus_client import CollectorRegistry
 
-    from api.app import create_app, serve
+    from api.app import create_app, create_service
+    from api.server import ListenError, serve
     from api.settings import ApiSettings
+    from api.tokens import TokensError
     from schemas.settings import BrokerSettings
     from sinks.connect import StoreSettings, connect
     from sinks.following import FollowedBalances
@@ -130,29 +135,32 @@ def api() -> None:
     followed = None
     if settings.api_balances == "topic":
         followed = FollowedBalances(broker, FollowingMetrics(registry))
-    app = create_app(
-        queries, settings=settings, registry=registry, programmes=programmes, balances=followed
-    )
+    try:
+        app = create_app(
+            queries, settings=settings, registry=registry, programmes=programmes, balances=followed
+        )
+    except TokensError as error:
+        raise Failure(f"CARBONFLOW_API_TOKENS_FILE: {error}") from error
+    service = create_service(queries, settings=settings, registry=registry, balances=followed)
 
     async def run() -> None:
         await serve(
             app,
             settings,
             stop=_asked_to_stop(),
+            service=service,
             listening=lambda url: print(url, flush=True),
+            service_listening=lambda url: print(f"{url}/metrics", flush=True),
             beside=followed.run if followed else None,
         )
 
     try:
         with broker_at(broker):
             uvloop.run(run())
-    except BrokenRecordError as error:
+    except (BrokenRecordError, ListenError) as error:
         raise Failure(str(error)) from error
-    except (OSError, OverflowError) as error:
-        raise Failure(
-            f"cannot listen on {settings.api_host}:{settings.api_port} "
-            f"(CARBONFLOW_API_PORT): {_words(error)}"
-        ) from error
+    except OSError as error:  # Certificates of the broker that cannot be read.
+        raise Failure(_words(error)) from error
 
 
 @click.command(

@@ -179,7 +179,7 @@ class Stack:
             mark_real(self.settings.data_dir)
         self._workers.start(self.settings.workers)
 
-    def start_api(self, port: int) -> str:
+    def start_api(self, port: int, metrics_port: int) -> str:
         """Start the API, and return its URL once it is there.
 
         Raises:
@@ -188,6 +188,7 @@ class Stack:
         door = self._parts.enter_context(open_to_readers(self.store.path, self.registry))
         api = self._api = Api.start(
             port,
+            metrics_port,
             environ={
                 "CARBONFLOW_BOOTSTRAP": self.broker.bootstrap,
                 "CARBONFLOW_GROUP": GROUP,

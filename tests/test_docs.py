@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from prometheus_client import CollectorRegistry
 
-from api.app import create_app
+from api.app import create_app, create_service
 from api.metrics import ApiMetrics
 from api.settings import ApiSettings
 from carbon.refusal import REFUSALS, REMEDIES
@@ -300,10 +300,13 @@ def test_metrics_are_documented_with_type_and_labels(title: str, kind: Any) -> N
 def test_routes_are_those_of_the_application_and_of_the_stack() -> None:
     nowhere: Any = None  # Nobody asks.
     queries = Queries(nowhere)
-    app = create_app(queries, settings=ApiSettings(), registry=CollectorRegistry(), programmes={})
+    registry = CollectorRegistry()
+    app = create_app(queries, settings=ApiSettings(), registry=registry, programmes={})
+    service = create_service(queries, settings=ApiSettings(), registry=registry)
     served = {
         f"{method.upper()} {path}"
-        for path, methods in app.openapi()["paths"].items()
+        for part in (app, service)
+        for path, methods in part.openapi()["paths"].items()
         for method in methods
     }
     own = {path for path in (app.docs_url, app.redoc_url, app.openapi_url) if path}

@@ -23,7 +23,7 @@ from tests.simulation.process import Process
 BEAT_S: Final = 0.6
 QUIET_S: Final = 0.3
 BUFFER_SLICES: Final = 3
-RECORDS_MAX: Final = 6
+RECORDS_MAX: Final = 8
 STOP_SHARE: Final = 0.5
 """Share of the slices after which the rest of a fetch is fetched again."""
 

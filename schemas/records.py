@@ -10,7 +10,7 @@ Source: Apache Kafka protocol guide, record batch v2.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -18,15 +18,7 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.util import calc_crc32c
 
-from schemas.kernel import (
-    BROKEN,
-    Int64Array,
-    Number,
-    UInt8Array,
-    bytes_of,
-    kernel,
-    read_varint,
-)
+from schemas.kernel import BROKEN, Int64Array, Number, UInt8Array, bytes_of, kernel, read_varint
 from schemas.raw import NULL, Raw
 from schemas.unpacking import UNPACKED_BYTES_MAX, unpacked
 
@@ -59,6 +51,8 @@ class Records:
         keys: Raw keys.
         values: Raw values; a tombstone is a null.
         headers_at: Where in the buffer of the values the headers of each begin, shape (n,).
+        begin: The offset that was read from; -1 where not known. What lies between it and the first
+            record was left out.
     """
 
     offsets: Int64Array
@@ -66,6 +60,7 @@ class Records:
     keys: Raw
     values: Raw
     headers_at: Int64Array
+    begin: int = -1
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -117,6 +112,7 @@ class RecordColumns(Iterator[Records]):
 
     def __next__(self) -> Records:
         pieces, count, most, room = [], 0, self._records_max(), UNPACKED_BYTES_MAX
+        begin = self.next_fetch_offset
         while count < most and room > 0 and (piece := self._piece()) is not None:
             pieces.append(self._bounded(piece, most - count))
             count += len(pieces[-1])
@@ -127,7 +123,7 @@ class RecordColumns(Iterator[Records]):
         self.next_fetch_offset = (
             int(pieces[-1].offsets[-1]) + 1 if self._left is not None else self._behind()
         )
-        return pieces[0] if len(pieces) == 1 else joined(pieces)
+        return replace(pieces[0] if len(pieces) == 1 else joined(pieces), begin=begin)
 
     def _behind(self) -> int:
         """Return the offset behind the last batch that was read."""

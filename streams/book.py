@@ -26,6 +26,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.batches import BATCH_BYTES_MAX
 from schemas.catalogue import ACTIVITY_TOPICS
+from schemas.fetching import fetch_columns
 from streams.breaker import Breaker
 from streams.delivery import deliver
 from streams.read import read
@@ -41,6 +42,7 @@ CLOSE_WAIT_S_MAX = 5
 SETTLE_WAIT_S_MAX = 10
 ANSWER_WAIT_S_MAX = 30
 OFFSETS_WAIT_S_MAX = 3
+LEFT_OUT_RECORDS = 1000
 
 
 class OffsetsLost(RuntimeError):
@@ -141,9 +143,8 @@ class Book:
             if self._closed or not len(fresh):
                 return None
             if fresh.begin is not None and fresh.begin > self.next_offset[part.topic]:
-                raise RecordsMissing(
-                    f"{part.topic} {part.partition}: the next offset is "
-                    f"{self.next_offset[part.topic]}, but a slice begins at {fresh.begin}"
+                await _check_left_out(
+                    self._settings, part, self.next_offset[part.topic], fresh.begin
                 )
             began = time.monotonic()
             taken = await asyncio.to_thread(read, fresh)
@@ -240,6 +241,38 @@ async def _committed_now(settings: WorkerSettings, partition: int) -> dict[str, 
         # A coordinator that is still loading says so in a field that aiokafka does not look at.
         raise GroupLoadInProgressError(f"no answer about {sorted(missing)}")
     return {topic: int(committed[place].offset) for topic, place in sources.items()}
+
+
+async def _check_left_out(settings: WorkerSettings, part: Slice, first: int, begin: int) -> None:
+    """Check that no records lie between the next offset of a book and a slice.
+
+    Markers do, and records of aborted transactions, where a fetch brought nothing else.
+
+    Raises:
+        RecordsMissing: There are some.
+    """
+    place = TopicPartition(settings.topic(part.topic), part.partition)
+    consumer = AIOKafkaConsumer(
+        **settings.client_options(),
+        group_id=None,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    try:
+        fetch_columns(consumer, records_max=lambda: LEFT_OUT_RECORDS)
+        consumer.assign([place])
+        consumer.seek(place, first)
+        while await consumer.position(place) < begin:
+            for records in (await consumer.getmany(place, timeout_ms=500)).get(place, ()):
+                if records.offsets[0] < begin:
+                    raise RecordsMissing(
+                        f"{part.topic} {part.partition}: the next offset is {first}, but a slice "
+                        f"begins at {begin}, and there is a record at {records.offsets[0]}"
+                    )
+    finally:
+        await consumer.stop()
 
 
 async def _check_still_lost(settings: WorkerSettings, partition: int, accounts: int) -> None:

@@ -22,8 +22,8 @@ class Slice:
         keys: Raw keys, n of them.
         offsets: Offset of each record, ascending, shape (n,).
         timestamps_ms: Kafka timestamp of each record, shape (n,).
-        begin: Where the slice before it ended, None for the first after an assignment. Offsets
-            between it and the first record were no records: markers, aborted or compacted ones.
+        begin: The offset that was read from; None where not known. Offsets between it and the first
+            record were no records: markers, aborted or compacted ones.
         headers_at: Where in the buffer of the values the headers of each begin, shape (n,); None
             where they came without.
     """
@@ -38,7 +38,7 @@ class Slice:
     headers_at: Int64Array | None = None
 
     @classmethod
-    def of(cls, topic: str, partition: int, records: Records, begin: int | None = None) -> Slice:
+    def of(cls, topic: str, partition: int, records: Records) -> Slice:
         """Return the slice of fetched records, at least one."""
         return cls(
             topic=topic,
@@ -47,7 +47,7 @@ class Slice:
             keys=records.keys,
             offsets=records.offsets,
             timestamps_ms=records.timestamps_ms,
-            begin=begin,
+            begin=None if records.begin < 0 else records.begin,
             headers_at=records.headers_at,
         )
 

@@ -72,7 +72,6 @@ class SliceConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._ends: dict[TP, tuple[int, int]] = {}
         self._passed: dict[TP, int] = {}
         self._room = asyncio.Event()
 
@@ -114,9 +113,7 @@ class SliceConsumer(driver.Consumer):
             if tp in gone_back or await self._goes_back(tp, int(fetched.offsets[0])):
                 gone_back.add(tp)
                 continue
-            part = Slice.of(name, tp.partition, fetched, self._begin(tp, generation))
-            self._ends[tp] = generation, part.next_offset
-            yield tp, self._message(tp, part)
+            yield tp, self._message(tp, Slice.of(name, tp.partition, fetched))
 
     def on_buffer_drop(self, tp: TP) -> None:
         """Take a partition in again that has room, at once: also a fetch that waits already."""
@@ -143,11 +140,6 @@ class SliceConsumer(driver.Consumer):
         with suppress(IllegalStateError):
             await self.seek_wait({tp: passed})
         return True
-
-    def _begin(self, tp: TP, generation: int) -> int | None:
-        """Return where the slice before ended, if it came in the same generation of the group."""
-        last_generation, end = self._ends.get(tp, (None, None))
-        return end if last_generation == generation else None
 
     def _message(self, tp: TP, part: Slice) -> ConsumerMessage:
         """Return the message Faust sees: at the slice's last offset, its value the slice."""

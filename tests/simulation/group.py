@@ -143,7 +143,6 @@ class Member:
         positions = await self._process.ask(
             lambda: {tp: broker.committed.get(TopicPartition(*tp), 0) for tp in mine}
         )
-        ends: dict[TP, int] = {}
         while True:
             found = 0
             fetched = await self._process.ask(
@@ -156,9 +155,7 @@ class Member:
             )
             for tp, columns in fetched.items():
                 for records in columns:
-                    part = Slice.of(tp.topic, tp.partition, records, ends.get(tp))
-                    ends[tp] = part.next_offset
-                    await self._buffer.put((part, tp))
+                    await self._buffer.put((Slice.of(tp.topic, tp.partition, records), tp))
                     found += 1
                     if self._chance.random() < STOP_SHARE:
                         break

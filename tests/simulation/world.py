@@ -303,6 +303,7 @@ def _simulated(
         "streams.book.AIOKafkaProducer": clients.Producer,
         "streams.book.AIOKafkaConsumer": clients.Consumer,
         "streams.book.AIOKafkaAdminClient": clients.Admin,
+        "streams.book.fetch_columns": clients.fetch_columns,
         "streams.book.time": clock,
         "streams.restore.AIOKafkaConsumer": clients.Consumer,
         "streams.restore.fetch_columns": clients.fetch_columns,

@@ -71,10 +71,8 @@ async def deliver(
         await producer.commit_transaction()
     except Exception as error:
         # Once fenced or forbidden to, aiokafka may only say that there is no transaction.
-        ended = [future for future in sent if future.done() and not future.cancelled()]
-        failures = {future.exception() for future in ended}
-        for failure in failures:
-            if isinstance(failure, ProducerFenced) or (failure and denied(failure)):
+        for failure in _failures(producer, sent):
+            if isinstance(failure, ProducerFenced) or denied(failure):
                 raise failure from error
         raise
     if last_balances is None:
@@ -82,6 +80,14 @@ async def deliver(
     first = int(last_balances.result().offset)
     # A broker that had the batch already may have forgotten where.
     return first + balances[-1].record_count() if first >= 0 else None
+
+
+def _failures(producer: AIOKafkaProducer, sent: list[asyncio.Future[Any]]) -> list[BaseException]:
+    """Return what has gone wrong with batches, or with the transaction as a whole."""
+    manager = producer._txn_manager
+    asked = sent if manager is None else [*sent, manager._transaction_waiter]
+    ended = [future for future in asked if future.done() and not future.cancelled()]
+    return [failure for future in ended if (failure := future.exception()) is not None]
 
 
 def composed(outcome: Outcome) -> tuple[list[ColumnBatch], list[ColumnBatch]]:

@@ -46,6 +46,8 @@ from tests.sinks.facts import session, trip
 RIGHTS: Final = documented()
 USERS: Final = tuple(dict.fromkeys(right.user for right in RIGHTS))
 EVENTS: Final = 1_500
+STRAYS: Final = 2
+"""So many of the events that are sent lie in a partition that is not their account's."""
 SOME: Final = 300
 ENDS_S: Final = 40.0
 STORE_USERS: Final = {

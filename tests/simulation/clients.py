@@ -25,6 +25,8 @@ CREATE_TIME: Final = 0
 class Producer:
     """The part of a transactional producer that a book uses."""
 
+    _txn_manager: Final = None
+
     def __init__(self, *, transactional_id: str, **_options: Any) -> None:
         self._process = CURRENT.get()
         self._broker = self._process.broker

@@ -153,6 +153,7 @@ class Place:
         ours = {
             **self.deployment.environ(user, self.prefix),
             "INSTANCE": "a",
+            "API_METRICS_PORT": "0",
             "DATA_DIR": str(self.folder / "worker"),
         }
         if store_user is not None:

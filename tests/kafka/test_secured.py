@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from embedded.broker import free_port
 from producers.topics import ensure_topics
 from schemas.catalogue import ACTIVITY_TOPICS
 from sinks.writer import ROUTES
@@ -247,7 +248,8 @@ def test_a_sink_that_the_store_turns_away_ends(
 
 def test_an_api_that_may_not_read_balances_says_so(play: Callable[..., None]) -> None:
     async def scenario(at: Place) -> None:
-        api = at.start("api", "reader")
+        port = free_port()
+        api = at.start("api", "reader", API_METRICS_PORT=str(port))
 
         async def says_so() -> bool:
             api.check()
@@ -256,7 +258,7 @@ def test_an_api_that_may_not_read_balances_says_so(play: Callable[..., None]) ->
 
         await until(says_so)
         with pytest.raises(HTTPError) as caught:
-            await asyncio.to_thread(urlopen, f"{api.said().splitlines()[0]}/readyz", timeout=10)
+            await asyncio.to_thread(urlopen, f"http://127.0.0.1:{port}/readyz", timeout=10)
         assert caught.value.code == 503
         caught.value.close()
         assert api.stop() == 0

@@ -29,7 +29,7 @@ def test_a_bad_day_ends_in_the_books_of_a_quiet_one(seed: int) -> None:
 
 
 def test_the_bad_days_were_bad() -> None:
-    happened = sum((play(seed)[2] for seed in range(30)), Counter[str]())
+    happened = sum((play(seed)[2] for seed in range(120)), Counter[str]())
     assert not {kind for kind in FAULTS if happened[kind] < 5}
     assert happened["exit 3"], "a paused owner was fenced when it woke up"
 

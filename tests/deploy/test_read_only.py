@@ -50,9 +50,10 @@ def can_unshare() -> bool:
         return False
 
 
-pytestmark = pytest.mark.skipif(
-    not can_unshare(), reason="only root of a Linux can make a mount namespace"
-)
+pytestmark = [
+    pytest.mark.skipif(not can_unshare(), reason="only root of a Linux can make a mount namespace"),
+    pytest.mark.timeout(900),  # Six services start, and the kernels are compiled for them.
+]
 
 
 def user() -> str:

@@ -245,7 +245,7 @@ def _record(
         file=told.get("file", ""),
         columns=told.get("columns", ""),
         attempt=int(told.get(ATTEMPT) or 0),
-        is_cut="bytes" in told,
+        is_cut="bytes" in told or "key_bytes" in told,
         key=key,
         value=value,
         sender=sender,

@@ -241,9 +241,10 @@ def test_attempts_are_counted_and_capped(broker: str) -> None:
     tried(broker, test)
 
 
-def test_a_value_that_was_cut_off_is_passed_over(broker: str) -> None:
+@pytest.mark.parametrize("header", ["bytes", "key_bytes"])
+def test_what_was_cut_off_is_passed_over(broker: str, header: str) -> None:
     async def test(place: Place) -> None:
-        await place.put(replace(refused(1), headers=(("bytes", "950000"),)))
+        await place.put(replace(refused(1), headers=((header, "950000"),)))
         totals = await place.replay()
         assert (totals.sent.total(), totals.passed_over) == (0, {"cut": 1})
 

@@ -56,9 +56,13 @@ class Group:
             self._settle()
 
     def answer(self, name: str) -> tuple[int, set[TP]] | None:
-        """Return generation and partitions of a member that has joined, when they are known."""
-        self._seen_s[name] = self._now_s()
+        """Return generation and partitions of a member that has joined, when they are known.
+
+        One whose session ended while it waited joins anew.
+        """
         self._expire()
+        self._is_settled &= name in self._seen_s
+        self._seen_s[name] = self._now_s()
         if not self._is_settled:
             self._joined.add(name)
             self._settle()

@@ -8,13 +8,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from random import Random
 
 import pytest
 from aiokafka.structs import TopicPartition
 
 from tests.simulation.days import play
+from tests.simulation.group import Group
+from tests.simulation.loop import VirtualLoop
 from tests.simulation.mutations import MUTATIONS
-from tests.simulation.world import World
+from tests.simulation.world import SESSION_S, SOURCES, World
 
 SEEDS = range(40)
 FAULTS = ("kill", "die later", "pause", "add", "remove", "compact", "release")
@@ -42,6 +45,25 @@ def test_the_same_seed_is_the_same_day() -> None:
 
     assert log(7) == log(7)
     assert log(7) != log(8)
+
+
+def test_a_member_whose_session_ends_while_it_waits_to_be_assigned_joins_anew() -> None:
+    loop = VirtualLoop(Random(0))
+    group = Group(SOURCES, SESSION_S)
+
+    async def day() -> None:
+        group.join("a")
+        group.join("b")
+        loop.pass_time(SESSION_S + 1)
+        group.join("c")
+        assert group.answer("c") == (group.generation, set(SOURCES))
+        assert group.answer("b") is None
+        assert not group.beat("c", group.generation)
+        assert group.answer("c") is not None
+
+    loop.run_until_complete(day())
+    loop.close()
+    assert sorted(group.assigned) == ["b", "c"]
 
 
 @pytest.mark.parametrize("mutation", sorted(MUTATIONS))

@@ -273,7 +273,7 @@ class _Exit:
         """Hear that it was fenced."""
         self._why = None
 
-    def critical(self, _message: str, *, exc_info: BaseException) -> None:
+    def critical(self, _message: str, *_told: object, exc_info: BaseException) -> None:
         """Hear why it stops."""
         self._why = exc_info
 

@@ -43,7 +43,7 @@ from embedded.store import Store, StoreError
 from embedded.upkeep import empty_store, rewind_sink, store_is_ahead
 from embedded.workers import TERM_S, WorkerError, Workers
 from producers.topics import TopicsError, ensure_topics
-from schemas.catalogue import ACTIVITY_TOPICS
+from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
 from schemas.settings import BrokerSettings
 from sinks.metrics import SinkMetrics
 from sinks.migrate import MigrationError, migrate
@@ -141,6 +141,7 @@ class Stack:
         )
         parts.callback(self._end_sink)
         self._parts = parts
+        self._door = parts.enter_context(open_to_readers(self.store.path, self.registry))
         self._api: Api | None = None
         self._workers = Workers(
             environ={
@@ -149,6 +150,9 @@ class Stack:
                 "CARBONFLOW_PREFIX": "",
                 "CARBONFLOW_GROUP": GROUP,
                 "CARBONFLOW_DATA_DIR": str(folder / "worker"),
+                "CARBONFLOW_CLICKHOUSE_URL": self._door,
+                "CARBONFLOW_DATABASE": self._sink_settings.database,
+                "CARBONFLOW_SINK_GROUP": self._sink_settings.sink_group,
             },
             metrics_ports=self.metrics_ports,
             log_dir=logs,
@@ -184,13 +188,12 @@ class Stack:
         Raises:
             StackError: A part has ended for good, or the API is not there in time.
         """
-        door = self._parts.enter_context(open_to_readers(self.store.path, self.registry))
         api = self._api = Api.start(
             port,
             environ={
                 "CARBONFLOW_BOOTSTRAP": self.broker.bootstrap,
                 "CARBONFLOW_GROUP": GROUP,
-                "CARBONFLOW_CLICKHOUSE_URL": door,
+                "CARBONFLOW_CLICKHOUSE_URL": self._door,
             },
             log_path=self.settings.data_dir.resolve() / "logs" / "api.log",
         )
@@ -285,11 +288,16 @@ class Stack:
         return verify(
             self.store.reader,
             {(place.topic, place.partition): offset for place, offset in worked.items()},
+            waiting=self._ask(self._monitor.waiting(GROUP, LATE_OF.values())),
         )
 
     async def _levels(self) -> bool:
-        # In this order: what the workers produce last moves the end of what the sink reads.
-        return await self._monitor.is_level(GROUP, ACTIVITY_TOPICS) and await self._sink_level()
+        # In this order: activities move the ends of the late lanes, and what the workers produce
+        # last that of what the sink reads.
+        for topics in (ACTIVITY_TOPICS, LATE_OF.values()):
+            if not await self._monitor.is_level(GROUP, topics):
+                return False
+        return await self._sink_level()
 
     async def _sink_level(self) -> bool:
         return await self._monitor.is_level(self._sink_settings.group_id, ROUTES.keys())

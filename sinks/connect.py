@@ -95,8 +95,12 @@ def reason(error: StoreError) -> str:
     return line[:REASON_CHARACTERS_MAX] + "..." if cut else line
 
 
-def connect(url: str) -> Client:
+def connect(url: str, *, answer_s_max: int = 300) -> Client:
     """Return a client to the ClickHouse server at `url`.
+
+    Args:
+        url: Where it is.
+        answer_s_max: How long an answer may be silent.
 
     Raises:
         ValueError: The URL is not `http://` or `https://` with a host.
@@ -114,6 +118,7 @@ def connect(url: str) -> Client:
         # A session serialises its requests on the server and makes concurrent ones fail in the
         # client.
         autogenerate_session_id=False,
+        send_receive_timeout=answer_s_max,
     )
 
 

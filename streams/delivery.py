@@ -1,6 +1,7 @@
 """Delivery: everything a slice leads to, and the offset after it, in one Kafka transaction.
 
-Transfers, balances, refusals and the source offset become visible together or not at all.
+Transfers, balances, refusals, late records and the source offset become visible together or not at
+all.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.batches import BATCH_BYTES_MAX, ColumnBatch, column_batches
+from schemas.catalogue import LATE_FROM, LATE_OF
 from schemas.partition import partition_of
 from schemas.settings import BrokerSettings
 from streams.slice import Slice
@@ -57,6 +59,9 @@ async def deliver(
         last_balances = sent[-1] if balances else None
         refusals = _refusals(part, outcome)
         await _send(producer, name("refusals"), part.partition, refusals, sent)
+        if len(outcome.late):
+            lane = name(LATE_OF[part.topic])
+            await _send(producer, lane, part.partition, _late(part, outcome), sent)
         for partition, messages in _astray(part, outcome, partitions).items():
             await _send(producer, name(part.topic), partition, messages, sent)
         await producer.send_offsets_to_transaction({source: offset}, group_id)
@@ -126,9 +131,9 @@ def _refusals(part: Slice, outcome: Outcome) -> Iterable[Message]:
             "code": bad.code,
             "reason": bad.reason,
             "origin": "worker",
-            "topic": part.topic,
+            "topic": part.source_topic,
             "partition": str(part.partition),
-            "offset": str(part.offsets[bad.position]),
+            "offset": str(part.source_offsets[bad.position]),
             "timestamp": str(timestamp),
         }
         if value is not None and len(value) > BATCH_BYTES_MAX:
@@ -140,6 +145,17 @@ def _refusals(part: Slice, outcome: Outcome) -> Iterable[Message]:
             value,
             timestamp,
             [(name, text.encode()) for name, text in headers.items()],
+        )
+
+
+def _late(part: Slice, outcome: Outcome) -> Iterable[Message]:
+    """Yield the records for the late lane as they came; the header says where they lie."""
+    for position in outcome.late.tolist():
+        yield (
+            part.keys[position],
+            part.values[position],
+            int(part.timestamps_ms[position]),
+            [(LATE_FROM, f"{part.partition}:{part.offsets[position]}".encode())],
         )
 
 

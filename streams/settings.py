@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
 from schemas.fetching import FETCH_WAIT_MS_MAX
 from schemas.settings import BrokerSettings
+from sinks.connect import check_url, database_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,9 @@ class WorkerSettings(BrokerSettings):
         session_timeout_s: After it the group gives the partitions of a silent worker away.
         transaction_timeout_ms: After it the broker aborts an abandoned transaction.
         startup_wait_s_max: How long to wait for broker and topics.
+        clickhouse_url: The store to ask about late events; without one they are refused.
+        database: Its database.
+        sink_group: Consumer group of the sink that fills it, without the prefix.
         breaker_records: Undecodable records in a row before the worker stops; 0 is never.
         log_level: Level of the log on standard error.
     """
@@ -57,8 +62,23 @@ class WorkerSettings(BrokerSettings):
     session_timeout_s: int = 10
     transaction_timeout_ms: int = 10_000
     startup_wait_s_max: int = 60
+    clickhouse_url: str = field(default="", repr=False)
+    database: str = "carbonflow"
+    sink_group: str = "carbonflow-sink"
     breaker_records: int = 10_000
     log_level: str = "INFO"
+
+    def __post_init__(self) -> None:
+        """Refuse what is no URL and no name, too."""
+        BrokerSettings.__post_init__(self)
+        if self.clickhouse_url:
+            check_url(self.clickhouse_url)
+        database_name(self.database)
+
+    @property
+    def source_topics(self) -> tuple[str, ...]:
+        """The topics it works: those of activities, and with a store their late lanes."""
+        return (*ACTIVITY_TOPICS, *(LATE_OF.values() if self.clickhouse_url else ()))
 
     @property
     def group_id(self) -> str:

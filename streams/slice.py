@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
-from carbon.exact import Int64Array
+from carbon.exact import BoolArray, Int64Array
+from schemas.catalogue import LATE_FROM, LATE_OF
 from schemas.raw import Raw
 from schemas.records import Records
+
+ORIGINAL_OF: Final[Mapping[str, str]] = {late: topic for topic, late in LATE_OF.items()}
+"""The activity topic of each late lane."""
+
+
+class NotOurs(RuntimeError):
+    """A record of a late lane does not say which record of its activity topic it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +34,9 @@ class Slice:
         timestamps_ms: Kafka timestamp of each record, shape (n,).
         begin: Where the slice before it ended, None for the first after an assignment. Offsets
             between it and the first record were no records: markers, aborted or compacted ones.
+        late_from: Offset of the original of each record of a late lane, shape (n,); None for a
+            slice of an activity topic.
+        stored: Which of a late lane the store has booked already, shape (n,); None unasked.
     """
 
     topic: str
@@ -33,10 +46,16 @@ class Slice:
     offsets: Int64Array
     timestamps_ms: Int64Array
     begin: int | None = None
+    late_from: Int64Array | None = None
+    stored: BoolArray | None = None
 
     @classmethod
     def of(cls, topic: str, partition: int, records: Records, begin: int | None = None) -> Slice:
-        """Return the slice of fetched records, at least one."""
+        """Return the slice of fetched records, at least one.
+
+        Raises:
+            NotOurs: It is of a late lane, and somebody else has written there.
+        """
         return cls(
             topic=topic,
             partition=partition,
@@ -45,6 +64,7 @@ class Slice:
             offsets=records.offsets,
             timestamps_ms=records.timestamps_ms,
             begin=begin,
+            late_from=_late_from(partition, records) if topic in ORIGINAL_OF else None,
         )
 
     def __len__(self) -> int:
@@ -54,6 +74,20 @@ class Slice:
     def next_offset(self) -> int:
         """The offset after the last record."""
         return int(self.offsets[-1]) + 1
+
+    @property
+    def source_topic(self) -> str:
+        """The activity topic that its records were sent to."""
+        return ORIGINAL_OF.get(self.topic, self.topic)
+
+    @property
+    def source_offsets(self) -> Int64Array:
+        """The offset of each record on that topic, shape (n,)."""
+        return self.offsets if self.late_from is None else self.late_from
+
+    def knowing(self, stored: BoolArray) -> Slice:
+        """Return the slice with what the store has said about each record."""
+        return replace(self, stored=stored)
 
     def since(self, offset: int) -> Slice:
         """Return the records at or after an offset."""
@@ -68,4 +102,21 @@ class Slice:
             self.offsets[first:],
             self.timestamps_ms[first:],
             offset,
+            None if self.late_from is None else self.late_from[first:],
+            None if self.stored is None else self.stored[first:],
         )
+
+
+def _late_from(partition: int, records: Records) -> Int64Array:
+    """Return the offset of the original of each record of a late lane."""
+    offsets = np.empty(len(records), dtype=np.int64)
+    for index in range(len(records)):
+        found = dict(records.headers(index)).get(LATE_FROM, b"")
+        home, _, offset = found.partition(b":")
+        if not offset.isdigit() or home != str(partition).encode():
+            raise NotOurs(
+                f"offset {records.offsets[index]} of a late lane, partition {partition}: "
+                f"{LATE_FROM} is {found!r}"
+            )
+        offsets[index] = int(offset)
+    return offsets

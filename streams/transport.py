@@ -2,7 +2,8 @@
 
 Faust keeps what it is good at: agents, group membership, assignment, supervision. Plain Faust
 spends about 100 µs on each message before any work is done; here a message is thousands of
-records. Topics other than the given ones keep Faust's own path.
+records. Topics other than the given ones keep Faust's own path. A late lane is fetched from again
+only when what was fetched of it is worked, because it may wait as long as the store is away.
 
 The activity topics are declared with `acks=False`: their offsets are committed in the book's
 transactions, and a late, lower commit of Faust would rewind them.
@@ -72,6 +73,7 @@ class SliceConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._ends: dict[TP, tuple[int, int]] = {}
         self._room = asyncio.Event()
+        self._held: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> SliceThread:
         return SliceThread(self, loop=self.loop, beacon=self.beacon)
@@ -107,6 +109,8 @@ class SliceConsumer(driver.Consumer):
                 continue
             part = Slice.of(name, tp.partition, fetched, self._begin(tp, generation))
             self._ends[tp] = generation, part.next_offset
+            if part.late_from is not None:
+                self._held[tp] = generation
             yield tp, self._message(tp, part)
 
     def on_buffer_drop(self, tp: TP) -> None:
@@ -114,6 +118,28 @@ class SliceConsumer(driver.Consumer):
         super().on_buffer_drop(tp)
         self._room.set()
         cast(SliceThread, self._thread).wake()
+
+    def release(self, tp: TP) -> None:
+        """Fetch from the partition of a late lane again: what was fetched of it is worked."""
+        self._held.pop(tp, None)
+        self._room.set()
+
+    async def _getmany(
+        self,
+        active_partitions: set[TP] | None,
+        timeout: float,  # noqa: ASYNC109
+    ) -> Any:
+        """Fetch from partitions, but for late lanes that have not been worked since the last."""
+        generation = self.app.consumer_generation_id
+        held = {tp for tp, taken_in in self._held.items() if taken_in == generation}
+        if not held or active_partitions is None:
+            return await super()._getmany(active_partitions, timeout)
+        if active := active_partitions - held:
+            return await super()._getmany(active, timeout)
+        self._room.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._room.wait(), timeout)
+        return {}
 
     def _begin(self, tp: TP, generation: int) -> int | None:
         """Return where the slice before ended, if it came in the same generation of the group."""

@@ -150,7 +150,7 @@ class Stack:
                 "CARBONFLOW_PREFIX": "",
                 "CARBONFLOW_GROUP": GROUP,
                 "CARBONFLOW_DATA_DIR": str(folder / "worker"),
-                "CARBONFLOW_CLICKHOUSE_URL": self._door,
+                "CARBONFLOW_LATE_STORE_URL": self._door,
                 "CARBONFLOW_DATABASE": self._sink_settings.database,
                 "CARBONFLOW_SINK_GROUP": self._sink_settings.sink_group,
             },

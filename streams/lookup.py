@@ -91,7 +91,7 @@ class Lookup:
 
     def _ask(self, accounts: pa.StringArray, ids: pa.StringArray) -> BoolArray:
         if self._client is None:
-            self._client = connect(self._settings.clickhouse_url, answer_s_max=ANSWER_S_MAX)
+            self._client = connect(self._settings.late_store_url, answer_s_max=ANSWER_S_MAX)
         return booked_already(self._client, accounts, ids, database=self._settings.database)
 
     async def _until_stored(self, partition: int) -> None:

@@ -37,7 +37,7 @@ class WorkerSettings(BrokerSettings):
         session_timeout_s: After it the group gives the partitions of a silent worker away.
         transaction_timeout_ms: After it the broker aborts an abandoned transaction.
         startup_wait_s_max: How long to wait for broker and topics.
-        clickhouse_url: The store to ask about late events; without one they are refused.
+        late_store_url: The store to ask about late events; without one they are refused.
         database: Its database.
         sink_group: Consumer group of the sink that fills it, without the prefix.
         breaker_records: Undecodable records in a row before the worker stops; 0 is never.
@@ -62,7 +62,7 @@ class WorkerSettings(BrokerSettings):
     session_timeout_s: int = 10
     transaction_timeout_ms: int = 10_000
     startup_wait_s_max: int = 60
-    clickhouse_url: str = field(default="", repr=False)
+    late_store_url: str = field(default="", repr=False)
     database: str = "carbonflow"
     sink_group: str = "carbonflow-sink"
     breaker_records: int = 10_000
@@ -71,14 +71,14 @@ class WorkerSettings(BrokerSettings):
     def __post_init__(self) -> None:
         """Refuse what is no URL and no name, too."""
         BrokerSettings.__post_init__(self)
-        if self.clickhouse_url:
-            check_url(self.clickhouse_url)
+        if self.late_store_url:
+            check_url(self.late_store_url)
         database_name(self.database)
 
     @property
     def source_topics(self) -> tuple[str, ...]:
         """The topics it works: those of activities, and with a store their late lanes."""
-        return (*ACTIVITY_TOPICS, *(LATE_OF.values() if self.clickhouse_url else ()))
+        return (*ACTIVITY_TOPICS, *(LATE_OF.values() if self.late_store_url else ()))
 
     @property
     def group_id(self) -> str:

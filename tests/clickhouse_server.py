@@ -44,27 +44,27 @@ class _Writable(Door):
 
 
 @contextmanager
-def start(folder: Path) -> Iterator[str]:
+def start(folder: Path, port: int = 0) -> Iterator[str]:
     """Run a server whose data lives in `folder`; give its URL, and stop it at the end."""
-    command = [sys.executable, "-m", "tests.clickhouse_server", str(folder)]
+    command = [sys.executable, "-m", "tests.clickhouse_server", str(folder), str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             if process.stdout is None:
                 raise RuntimeError("the server has no standard output")
-            port = process.stdout.readline().strip()
-            if not port:
+            listens_on = process.stdout.readline().strip()
+            if not listens_on:
                 raise RuntimeError(f"the server ended with status {process.wait()}")
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{listens_on}"
         finally:
             process.terminate()
             process.wait(timeout=30)
 
 
-def main(folder: str) -> None:
+def main(folder: str, port: str = "0") -> None:
     """Serve `folder` until terminated; the first line of output is the port."""
     engine = Connection(folder)
     handler = type("Handler", (_Writable,), {"folder": folder})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", int(port)), handler) as server:
         sys.stdout.write(f"{server.server_port}\n")
         sys.stdout.flush()
         try:
@@ -74,4 +74,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

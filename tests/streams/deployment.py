@@ -26,7 +26,7 @@ from embedded.children import spawn
 from embedded.monitor import Monitor
 from producers.client import CarbonflowProducer
 from producers.topics import ensure_topics
-from schemas.catalogue import ACTIVITY_TOPICS
+from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
 from schemas.partition import partition_of
 from schemas.settings import BrokerSettings
 from schemas.singles import decode_one
@@ -105,11 +105,18 @@ class Deployment:
         async with CarbonflowProducer(self.settings) as producer:
             await producer.publish_factors(factors)
 
-    async def send(self, topic: str, events: Iterable[Event], partition: int | None = None) -> None:
+    async def send(
+        self,
+        topic: str,
+        events: Iterable[Event],
+        partition: int | None = None,
+        *,
+        timestamp_ms: int | None = None,
+    ) -> None:
         """Send events to where their keys belong, or to one partition.
 
-        They get the time of sending: topics keep records for ninety days, and a broker is quick to
-        drop those that say they are older.
+        They get the time of sending, or a given one: topics keep records for ninety days, and a
+        broker is quick to drop those that say they are older.
         """
         async with AIOKafkaProducer(**self.settings.client_options(), acks="all") as producer:
             sent = [
@@ -118,6 +125,7 @@ class Deployment:
                     key=one.key,
                     value=one.value,
                     partition=self._home(one) if partition is None else partition,
+                    timestamp_ms=timestamp_ms,
                 )
                 for one in events
             ]
@@ -144,6 +152,22 @@ class Deployment:
                 return await monitor.is_level(self.group, topics)
 
             await until(level, worker)
+
+    async def until_lanes_worked(self, worker: Worker) -> None:
+        """Wait until every event in the late lanes is worked."""
+        topics = [self.settings.topic(name) for name in LATE_OF.values()]
+        async with Monitor(self.settings.bootstrap) as monitor:
+
+            async def level() -> bool:
+                return await monitor.is_level(self.group, topics)
+
+            await until(level, worker)
+
+    async def waiting(self) -> int:
+        """Return how many events wait in the late lanes."""
+        topics = [self.settings.topic(name) for name in LATE_OF.values()]
+        async with Monitor(self.settings.bootstrap) as monitor:
+            return await monitor.waiting(self.group, topics)
 
     async def until_committed(self, offsets: int, worker: Worker) -> None:
         """Wait until so many events are worked."""

@@ -107,7 +107,8 @@ class Lookup:
             await admin.start()
             while (stored := await self._sink_at(admin, place)) < end:
                 if time.monotonic() - began > BEHIND_S:
-                    self._wait_began(f"the sink has stored {stored} of {end} of {place}")
+                    where = f"{place.topic} {partition}"
+                    self._wait_began(f"the sink has stored {stored} of {end} of {where}", began)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, RETRY_S_MAX)
         finally:
@@ -120,9 +121,9 @@ class Lookup:
         # A coordinator that is still loading leaves the partition out; then nothing is known yet.
         return max(0, int(answer[place].offset)) if place in answer else -1
 
-    def _wait_began(self, why: str) -> None:
+    def _wait_began(self, why: str, since: float | None = None) -> None:
         if self._waiting_since is None:
-            self._waiting_since = time.monotonic()
+            self._waiting_since = time.monotonic() if since is None else since
         if not self._told:
             log.warning("late events wait, all others go on: %s", why)
             self._told = True

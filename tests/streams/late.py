@@ -28,7 +28,8 @@ from tests import clickhouse_server
 from tests.streams.deployment import Deployment, Worker, until
 from tests.streams.scene import DAY_MS, SESSIONS, event, session, shipped_factors
 
-AWAY = "late events wait, all others go on: the store is away"
+WAIT = "late events wait, all others go on"
+AWAY = f"{WAIT}: the store is away"
 BACK = "late events go on after"
 
 
@@ -118,7 +119,7 @@ async def late_events_wait_for_the_store(made: Deployment) -> None:
     worker.kill()
     worker = start(made, store)
     # Its first slice is of the lane: the book opens for it, and fresh events are worked meanwhile.
-    await made.until_said(AWAY, worker)
+    await made.until_said(WAIT, worker)
     fresh = [session(session_id=f"F{n}", started_at=now_ms, ended_at=now_ms) for n in range(20)]
     await made.send(SESSIONS, [event(one) for one in fresh])
     await made.until_worked(worker)
@@ -149,11 +150,11 @@ async def an_orderly_end_does_not_wait_for_a_store_that_is_away(made: Deployment
     worker = start(made, store)
     await forget(made, worker)
     await made.send(SESSIONS, [event(session(session_id="S3"))])
-    await made.until_said(AWAY, worker)
+    await made.until_said(WAIT, worker)
     worker.child.terminate()
     assert await worker.ended() == 0
     heir = start(made, store, instance="heir")
-    await made.until_said(AWAY, heir)
+    await made.until_said(WAIT, heir)
     assert await made.waiting() == 1
     # A third makes the group share the partitions anew: whoever waits has to let go.
     third = start(made, store, instance="third")

@@ -22,7 +22,10 @@ FORGETFUL = next(name for name in "bcdefgh" if partition_of(name.encode(), 4) ==
 LATER_MS = NOW_MS + 40 * DAY_MS
 FORGETTING = [
     event(session(account_id=FORGETFUL)),
-    event(session(account_id=FORGETFUL, session_id="S2", ended_at=LATER_MS), LATER_MS),
+    event(
+        session(account_id=FORGETFUL, session_id="S2", started_at=LATER_MS, ended_at=LATER_MS),
+        LATER_MS,
+    ),
 ]
 EVENTS = [
     event(session()),

@@ -346,17 +346,22 @@ def late_of(topic: str, *events: Event, stored: list[bool]) -> Slice:
     return replace(part, late_from=part.offsets + 65, stored=np.array(stored))
 
 
+LATER_MS = NOW_MS + 40 * DAY_MS
+LANE = replace(rules(), late_lane=True)
+
+
+def later(**changes: object) -> Event:
+    """Return the event of a session that happened when it was recorded, forty days later."""
+    return event(session(started_at=LATER_MS, ended_at=LATER_MS, **changes), LATER_MS)
+
+
 def forgetful() -> Accounts:
     """Return accounts of which anna has forgotten the session S1."""
     accounts = Accounts()
-    later = NOW_MS + 40 * DAY_MS
     work(accounts, part_of([event(session())]))
-    work(accounts, part_of([event(session(session_id="S2", ended_at=later), later)]))
+    work(accounts, part_of([later(session_id="S2")]))
+    assert sums(accounts, "anna")["session_count"] == 2
     return accounts
-
-
-LANE = replace(rules(), late_lane=True)
-LATER_MS = NOW_MS + 40 * DAY_MS
 
 
 def test_with_a_late_lane_what_may_be_a_forgotten_repeat_is_put_there_and_nothing_else() -> None:
@@ -364,7 +369,7 @@ def test_with_a_late_lane_what_may_be_a_forgotten_repeat_is_put_there_and_nothin
     before = sums(accounts, "anna")
     events = [
         event(session(session_id="S3"), LATER_MS),
-        event(session(session_id="S4", ended_at=LATER_MS), LATER_MS),
+        later(session_id="S4"),
         event(session(), LATER_MS),
         event(session(session_id="S5", energy_wh=-1), LATER_MS),
         event(session(account_id="bert"), LATER_MS),

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 
 from carbon.factors import Factor
 from embedded.children import spawn
@@ -153,6 +154,21 @@ class Deployment:
 
             await until(level, worker)
 
+    async def until_shared(self, workers: int, worker: Worker) -> None:
+        """Wait until the group has so many members and has shared out its partitions."""
+        admin = AIOKafkaAdminClient(**self.settings.client_options())
+
+        async def shared() -> bool:
+            (answer,) = await admin.describe_consumer_groups([self.group])
+            ((_, _, state, _, _, members, *_),) = answer.groups
+            return state == "Stable" and len(members) == workers
+
+        try:
+            await admin.start()
+            await until(shared, worker)
+        finally:
+            await admin.close()
+
     async def until_lanes_worked(self, worker: Worker) -> None:
         """Wait until every event in the late lanes is worked."""
         topics = [self.settings.topic(name) for name in LATE_OF.values()]
@@ -199,8 +215,8 @@ class Deployment:
         try:
             async with asyncio.timeout(WAIT_S):
                 name = self.settings.topic(topic)
-                await consumer.topics()
-                places = [TopicPartition(name, at) for at in consumer.partitions_for_topic(name)]
+                async with Monitor(self.settings.bootstrap) as monitor:
+                    places = list(await monitor.ends([name]))
                 consumer.assign(places)
                 ends = await consumer.end_offsets(places)
                 for place in places:

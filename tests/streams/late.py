@@ -158,7 +158,7 @@ async def an_orderly_end_does_not_wait_for_a_store_that_is_away(made: Deployment
     assert await made.waiting() == 1
     # A third makes the group share the partitions anew: whoever waits has to let go.
     third = start(made, store, instance="third")
-    await made.until_said("Executing _on_partitions_assigned", third)
+    await made.until_shared(2, third)
     with store.there():
         async with sinking(made, store):
             await made.until_lanes_worked(heir)

@@ -1,6 +1,11 @@
 # Everything a newcomer needs. `make demo` and `make test` do their own set-up into .venv.
 
 PYTHON ?= python3.11
+SEEDS ?= 2000
+RECORDS ?= 1000000
+SEED ?= 1
+MINUTES ?= 5
+BROKERS ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -8,7 +13,7 @@ PEERS := $(VENV)/peers
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench bench-full clean
+.PHONY: help install demo test check simulate chaos fuzz sbom audit bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -17,7 +22,7 @@ $(STAMP): pyproject.toml requirements-dev.lock
 	@command -v $(PYTHON) >/dev/null || { echo "Carbonflow needs $(PYTHON)."; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { echo "Carbonflow needs the venv of $(PYTHON): apt-get install python3.11-venv"; exit 1; }
 	@echo "Installing into $(VENV); the heavy wheels come once ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements-dev.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m streams.warm  # Compiles the kernels, which else the first worker would do.
 	@touch $@
@@ -36,6 +41,27 @@ check: $(STAMP) ## Lint, types and the import rule.
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+simulate: $(STAMP) ## Play SEEDS bad days of simulated workers, and check the books after each.
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+chaos: $(STAMP) ## Break a real pipeline in every way for five minutes, and check its books; BROKERS=3, MINUTES, SEED.
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED) --brokers $(BROKERS)
+
+fuzz: $(STAMP) ## Work a million damaged records: make fuzz RECORDS=1000000 SEED=1.
+	@$(BIN)/python -m tests.fuzz --records $(RECORDS) --seed $(SEED)
+
+sbom: $(STAMP) ## Write the bill of materials of the image, build/sbom.cdx.json (CycloneDX).
+	@mkdir -p build
+	@$(BIN)/python -W ignore::UserWarning:cyclonedx.model.bom -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml \
+	  --output-reproducible --validate --output-file build/sbom.cdx.json
+
+# Of a package it cannot look up pip-audit says "skipped" and ends with 0; --strict makes that a failure.
+audit: $(STAMP) ## Ask for known vulnerabilities of what is installed; needs PyPI's advisories.
+	@for lock in requirements.lock requirements-dev.lock; do \
+	  $(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r $$lock \
+	    || { echo "$$lock: NOT audited, or vulnerable: see above. 'Not found on PyPI' means that the advisories could not be had." >&2; exit 1; }; \
+	done
+
 bench: $(STAMP) ## Compare our worker with its peers: same broker, same records.
 	@$(BIN)/python -m benchmarks.run
 
@@ -48,7 +74,7 @@ bench-full: $(STAMP) ## All benchmarks: a real Apache Kafka and Kafka Streams, s
 # The benchmark asks for these two when it needs them. The peers' packages are no part of ours.
 $(PEERS)/.installed: requirements-bench.lock
 	@test -x $(PEERS)/bin/pip || $(PYTHON) -m venv $(PEERS)
-	@$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@$(PEERS)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements-bench.lock
 	@touch $@
 
 $(STREAMS)/target/kafka-streams-peer.jar: $(STREAMS)/pom.xml $(wildcard $(STREAMS)/src/main/*/* $(STREAMS)/src/main/java/carbonflow/bench/*) schemas/avro/charging_session.v1.avsc

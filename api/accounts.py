@@ -3,13 +3,16 @@
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import AwareDatetime
 
+from api.access import Access, access_of
 from api.balances import Balances as Source
 from api.models import Balance, Balances, BalancesRequest, Statement, Transfer
 from api.problems import ProblemError, not_found, responses
 from api.settings import ApiSettings
+from sinks import records
 from sinks.cursor import CursorError
 from sinks.queries import Queries
 
@@ -26,36 +29,49 @@ def accounts(queries: Queries, source: Source, settings: ApiSettings) -> APIRout
     """Return the routes of accounts; balances come from `source`, statements from the store."""
     router = APIRouter(prefix="/v1", tags=["accounts"])
 
-    @router.get("/accounts/{account_id:path}/balance", responses=responses(HTTPStatus.NOT_FOUND))
-    async def balance(account_id: Account) -> Balance:
-        """Return what an account adds up to."""
-        (found,) = await source.balances([account_id])
-        if found is None:
-            raise not_found(f"account {account_id!r}")
-        return Balance.of(found)
+    async def seen(access: Access, account_ids: list[str]) -> dict[str, records.Balance]:
+        """Return the balances of those accounts that exist and may be seen."""
+        asked = [each for each in account_ids if access.asks_for(each)]
+        return {
+            found.account_id: found
+            for found in await source.balances(asked)
+            if found is not None and access.sees(found.account_id, found.programme)
+        }
 
-    @router.post("/balances", responses=responses(HTTPStatus.REQUEST_ENTITY_TOO_LARGE))
-    async def balances(request: BalancesRequest) -> Balances:
+    @router.get("/accounts/{account_id:path}/balance", responses=responses(HTTPStatus.NOT_FOUND))
+    async def balance(account_id: Account, request: Request) -> Balance:
+        """Return what an account adds up to."""
+        found = await seen(access_of(request), [account_id])
+        if account_id not in found:
+            raise not_found(f"account {account_id!r}")
+        return Balance.of(found[account_id])
+
+    @router.post(
+        "/balances",
+        responses=responses(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.BAD_REQUEST),
+    )
+    async def balances(wanted_of: BalancesRequest, request: Request) -> Balances:
         """Return the balances of many accounts; a POST because ids are many, nothing is changed."""
-        wanted = list(dict.fromkeys(request.account_ids))
+        wanted = list(dict.fromkeys(wanted_of.account_ids))
         if len(wanted) > settings.api_accounts_max:
             raise ProblemError(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 "too-many-accounts",
                 f"{len(wanted)} accounts are more than {settings.api_accounts_max}.",
             )
-        found = dict(zip(wanted, await source.balances(wanted), strict=True))
+        found = await seen(access_of(request), wanted)
         return Balances(
-            balances=[Balance.of(each) for _, each in sorted(found.items()) if each is not None],
-            unknown=[account_id for account_id, each in found.items() if each is None],
+            balances=[Balance.of(each) for _, each in sorted(found.items())],
+            unknown=[account_id for account_id in wanted if account_id not in found],
         )
 
     @router.get(
         "/accounts/{account_id:path}/statement",
         responses=responses(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST),
     )
-    def statement(
+    async def statement(
         account_id: Account,
+        request: Request,
         from_: Annotated[
             AwareDatetime | None,
             Query(alias="from", description="Earliest booked_at, inclusive (RFC 3339)."),
@@ -69,8 +85,13 @@ def accounts(queries: Queries, source: Source, settings: ApiSettings) -> APIRout
         ] = 100,
     ) -> Statement:
         """Return an account's transfers, earliest first, a page at a time."""
+        access = access_of(request)
+        # An operator sees any account, so that its balance need not be asked for first.
+        if access.kind != "operator" and not await seen(access, [account_id]):
+            raise not_found(f"account {account_id!r}")
         try:
-            page = queries.statement(
+            page = await run_in_threadpool(
+                queries.statement,
                 account_id,
                 from_ms=None if from_ is None else milliseconds(from_),
                 to_ms=None if to is None else milliseconds(to),
@@ -79,7 +100,7 @@ def accounts(queries: Queries, source: Source, settings: ApiSettings) -> APIRout
             )
         except CursorError as error:
             raise bad_cursor(error) from error
-        if not page.items and queries.balance(account_id) is None:
+        if not page.items and not await run_in_threadpool(queries.balance, account_id):
             raise not_found(f"account {account_id!r}")
         return Statement(
             account_id=account_id,

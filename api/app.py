@@ -1,30 +1,33 @@
 """The API: read-only HTTP over the store, and balances from the topic they are published on.
 
-`create_app` builds an application from its parts and keeps nothing outside it; `serve` runs it.
-Queries are synchronous, so routes are plain functions, which FastAPI calls on its own threads; a
-chDB client takes them one at a time.
+`create_app` builds an application from its parts and keeps nothing outside it; `api.server` runs
+it. A request passes headers for every answer, metrics, the gate and the limit of its body, in this
+order. Queries are synchronous, so routes are plain functions, which FastAPI calls on its own
+threads; a chDB client takes them one at a time.
 """
 
-import asyncio
-import socket
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
-import uvicorn
 from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
 from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 
 from api.accounts import accounts
 from api.balances import Balances
+from api.bodies import Limited
+from api.gate import Gate, Rate
 from api.gathering import Gathering
+from api.hardening import DOCS_PATH, Hardened, csp_of, security_headers
 from api.ledger import ledger
 from api.metrics import ApiMetrics, Measured
 from api.problems import add_problem_handlers, schemas
 from api.reference import factors, refusals
 from api.service import service
-from api.settings import ApiSettings
+from api.settings import ApiSettings, is_loopback
+from api.tokens import read_tokens
 from carbon.programmes import Programme
 from sinks.queries import Queries
 
@@ -33,16 +36,45 @@ Carbon accounts of charging sessions and freight trips, while they happen.
 
 Amounts are integers in milligrams; every name ends with its unit. Instants are RFC 3339. Every
 error is `application/problem+json` (RFC 9457) with a stable `type`.
+
+A token sees one account, the accounts of one programme, or everything. What it may not see is
+answered as what does not exist.
 """
 
+_SCHEME: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token of an account, a programme or an operator: `carbonflow api-token`.",
+}
 
-class _Api(FastAPI):
-    """An application whose OpenAPI document also describes its problems."""
+
+class _Hard(FastAPI):
+    """An application that adds headers to every answer, those of its worst moments too."""
+
+    def __init__(self, settings: ApiSettings, **options: Any) -> None:
+        super().__init__(redoc_url=None, redirect_slashes=False, **options)
+        self._settings = settings
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return the application as it is called."""
+        is_behind_tls = self._settings.api_behind_tls
+        page = get_swagger_ui_html(openapi_url=self.openapi_url or "", title=self.title)
+        return Hardened(
+            super().build_middleware_stack(),
+            security_headers(is_behind_tls=is_behind_tls),
+            security_headers(is_behind_tls=is_behind_tls, csp=csp_of(bytes(page.body))),
+        )
+
+
+class _Api(_Hard):
+    """An application whose OpenAPI document also describes its problems and who may ask."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the document."""
         document = super().openapi()
         document["components"]["schemas"] |= schemas()
+        document["components"]["securitySchemes"] = {"token": _SCHEME}
+        document["security"] = [{"token": []}]
         return document
 
 
@@ -58,76 +90,57 @@ def create_app(
 
     Args:
         queries: Questions to the store.
-        settings: Limits.
-        registry: Where its metrics go, and what `/metrics` shows.
+        settings: Limits, and who is let in.
+        registry: Where its metrics go.
         programmes: Programmes by name, to recompute explained transfers with.
         balances: Where balances come from; the store where not given.
+
+    Raises:
+        TokensError: The file of tokens cannot be read.
     """
     app = _Api(
-        title="Carbonflow", version=version("carbonflow"), description=_ABOUT, redoc_url=None
+        settings,
+        title="Carbonflow",
+        version=version("carbonflow"),
+        description=_ABOUT,
+        docs_url=DOCS_PATH,
+        swagger_ui_oauth2_redirect_url=None,
     )
-    metrics = ApiMetrics(registry)
+    tokens = None if settings.api_tokens_file is None else read_tokens(settings.api_tokens_file)
     source = balances or Gathering(queries.balances, accounts_max=settings.api_accounts_max)
     add_problem_handlers(app)
-    app.add_middleware(Measured, metrics=metrics)
+    # The last that is added is asked first.
+    app.add_middleware(Limited, bytes_max=settings.api_body_bytes_max)
+    app.add_middleware(
+        Gate,
+        tokens=tokens,
+        rate=Rate(per_s=settings.api_rate_per_s, burst=settings.api_burst),
+        is_local=not settings.api_open and is_loopback(settings.api_host),
+    )
+    app.add_middleware(Measured, metrics=ApiMetrics(registry))
     app.include_router(accounts(queries, source, settings))
     app.include_router(ledger(queries, programmes))
     app.include_router(factors(queries, settings))
     app.include_router(refusals(queries, settings))
-    app.include_router(service(queries, source, metrics))
     return app
 
 
-class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to whoever runs it."""
-
-    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
-        """Capture none."""
-        return nullcontext()
-
-
-async def serve(
-    app: FastAPI,
-    settings: ApiSettings,
+def create_service(
+    queries: Queries,
     *,
-    stop: asyncio.Event,
-    listening: Callable[[str], None] | None = None,
-    beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
-) -> None:
-    """Serve an application until stopped.
+    settings: ApiSettings,
+    registry: CollectorRegistry,
+    balances: Balances | None = None,
+) -> FastAPI:
+    """Return the application that tells how the API is: its health and its metrics.
 
     Args:
-        app: The application.
-        settings: Where to listen.
-        stop: Set it to end.
-        listening: Called with the URL once connections are accepted.
-        beside: Makes what runs for as long, such as `FollowedBalances.run`; if it ends, so does
-            serving.
-
-    Raises:
-        OSError: The port is taken.
-        Exception: What `beside` raised.
+        queries: Questions to the store.
+        settings: Limits.
+        registry: What `/metrics` shows.
+        balances: Where balances come from; the store where not given.
     """
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
-    server = _Server(config)
-    with socket.create_server((settings.api_host, settings.api_port)) as door:
-        # Its connections inherit it. asyncio sets it only on sockets that name their protocol, and
-        # without it the body of an answer waits 40 ms for the client to acknowledge the head.
-        door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if listening is not None:
-            listening(f"http://{settings.api_host}:{door.getsockname()[1]}")
-        serving = asyncio.create_task(server.serve(sockets=[door]))
-        ends: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait())]
-        if beside is not None:
-            ends.append(asyncio.create_task(beside()))
-        try:
-            await asyncio.wait({serving, *ends}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            server.should_exit = True
-            await serving
-            for task in ends:
-                task.cancel()
-            # What ran beside may have failed; that it was cancelled is no failure.
-            for ended in await asyncio.gather(*ends, return_exceptions=True):
-                if isinstance(ended, Exception):
-                    raise ended
+    app = _Hard(settings, title="Carbonflow service", docs_url=None, openapi_url=None)
+    add_problem_handlers(app)
+    app.include_router(service(queries, balances, registry))
+    return app

@@ -5,8 +5,9 @@ from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 
+from api.access import Access, access_of, only_for
 from api.models import (
     ChargingSession,
     Explanation,
@@ -31,9 +32,9 @@ def ledger(queries: Queries, programmes: Mapping[str, Programme]) -> APIRouter:
     """Return the routes of the ledger; `programmes` are those loaded, by name."""
     router = APIRouter(prefix="/v1", tags=["ledger"])
 
-    def find(transfer_id: str) -> records.Transfer:
+    def find(transfer_id: str, access: Access) -> records.Transfer:
         found = queries.transfer(transfer_id)
-        if found is None:
+        if found is None or not access.sees(found.account_id, found.programme):
             raise not_found(f"transfer {transfer_id!r}")
         return found
 
@@ -41,12 +42,12 @@ def ledger(queries: Queries, programmes: Mapping[str, Programme]) -> APIRouter:
     @router.get(
         "/transfers/{transfer_id:path}/explanation", responses=responses(HTTPStatus.NOT_FOUND)
     )
-    def explanation(transfer_id: TransferId) -> Explanation:
+    def explanation(transfer_id: TransferId, request: Request) -> Explanation:
         """Return how a transfer's amount came to be.
 
         Its inputs, the factors with source and licence, and the formula with its numbers.
         """
-        transfer = find(transfer_id)
+        transfer = find(transfer_id, access_of(request))
         activity = queries.activity(transfer)
         if activity is None:
             raise ProblemError(
@@ -73,13 +74,18 @@ def ledger(queries: Queries, programmes: Mapping[str, Programme]) -> APIRouter:
         )
 
     @router.get("/transfers/{transfer_id:path}", responses=responses(HTTPStatus.NOT_FOUND))
-    def transfer(transfer_id: TransferId) -> Transfer:
+    def transfer(transfer_id: TransferId, request: Request) -> Transfer:
         """Return a transfer."""
-        return Transfer.of(find(transfer_id))
+        return Transfer.of(find(transfer_id, access_of(request)))
 
-    @router.get("/totals", responses=responses())
-    def totals() -> Totals:
+    @router.get("/totals", responses=responses(HTTPStatus.FORBIDDEN))
+    def totals(request: Request) -> Totals:
         """Return what was booked, by programme, region and quantity."""
-        return Totals(totals=[Total.of(each) for each in queries.totals()])
+        access = only_for(request, "programme", "operator")
+        return Totals(
+            totals=[
+                Total.of(each) for each in queries.totals() if access.sees_programme(each.programme)
+            ]
+        )
 
     return router

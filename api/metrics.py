@@ -14,7 +14,6 @@ class ApiMetrics:
     """All metrics of one API process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.registry = registry
         self.requests = Counter(
             "carbonflow_api_requests",
             "Requests answered.",

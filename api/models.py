@@ -69,10 +69,12 @@ class BalancesRequest(BaseModel):
 
 
 class Balances(BaseModel):
-    """Balances of those accounts that exist, by account, and the accounts that don't."""
+    """Balances of those accounts that exist and may be seen, by account, and the other accounts."""
 
     balances: list[Balance]
-    unknown: list[str] = Field(description="Accounts for which nothing was ever booked.")
+    unknown: list[str] = Field(
+        description="Accounts for which nothing was ever booked, or that the token may not see."
+    )
 
 
 class Transfer(_Record):
@@ -281,6 +283,11 @@ class Refusal(_Record):
     timestamp: Instant | None = Field(description="When the record was received.")
     file: str = Field(description="File of the row; empty for a worker.")
     line: int | None
+    source: str = Field(description="Source of the record; empty where it cannot be read.")
+    account_id: str = Field(description="Its account, or its key where it cannot be read.")
+    attempt: int = Field(description="How often it had been sent again before this refusal.")
+    value_bytes: int | None = Field(description="Its size where only its beginning is kept [byte].")
+    is_replayed: bool = Field(description="Whether it was sent again since.")
     refused_at: Instant
 
 

@@ -47,8 +47,10 @@ class Problem(BaseModel):
     detail: str = Field(
         description="What happened this time.", examples=["There is no account 'driver-7'."]
     )
-    instance: str = Field(
-        description="Path of the request.", examples=["/v1/accounts/driver-7/balance"]
+    instance: str | None = Field(
+        default=None,
+        description="Path of the request, if it was read.",
+        examples=["/v1/accounts/driver-7/balance"],
     )
     errors: list[Wrong] | None = Field(
         default=None, description="What is wrong where, if the request does not validate."
@@ -82,10 +84,10 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     def no(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ProblemError)
-        answer = _answer(request, error.status, error.kind, error.detail)
+        answered = answer(request, error.status, error.kind, error.detail)
         if error.kind == NOT_LEVEL:
-            answer.headers["retry-after"] = str(AGAIN_S)
-        return answer
+            answered.headers["retry-after"] = str(AGAIN_S)
+        return answered
 
     def early(request: Request, error: Exception) -> JSONResponse:
         log.info("%s %s: %s", request.method, request.url.path, error)
@@ -94,9 +96,9 @@ def add_problem_handlers(app: FastAPI) -> None:
     def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         status = HTTPStatus(error.status_code)
-        answer = _answer(request, status, _slug(status), str(error.detail))
-        answer.headers.update(error.headers or {})
-        return answer
+        answered = answer(request, status, slug(status), str(error.detail))
+        answered.headers.update(error.headers or {})
+        return answered
 
     def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
@@ -105,12 +107,12 @@ def add_problem_handlers(app: FastAPI) -> None:
             for each in error.errors()
         ]
         status = HTTPStatus.UNPROCESSABLE_ENTITY
-        return _answer(request, status, "invalid-request", "The request does not validate.", errors)
+        return answer(request, status, "invalid-request", "The request does not validate.", errors)
 
     def broken(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         status = HTTPStatus.INTERNAL_SERVER_ERROR
-        return _answer(request, status, _slug(status), "The request failed; the log says why.")
+        return answer(request, status, slug(status), "The request failed; the log says why.")
 
     def store(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, StoreError)
@@ -118,9 +120,7 @@ def add_problem_handlers(app: FastAPI) -> None:
             return broken(request, error)
         log.warning("%s %s: the store is away: %s", request.method, request.url.path, reason(error))
         status = HTTPStatus.SERVICE_UNAVAILABLE
-        return _answer(
-            request, status, NOT_READY, "The store does not answer, or lacks its tables."
-        )
+        return answer(request, status, NOT_READY, "The store does not answer, or lacks its tables.")
 
     app.add_exception_handler(ProblemError, no)
     app.add_exception_handler(NotLevelError, early)
@@ -130,13 +130,18 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, broken)
 
 
-def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, object]]:
-    """Return what OpenAPI says about the problems of a route; any may answer 422, 500 and 503."""
-    always = (
+def responses(*statuses: HTTPStatus, is_guarded: bool = True) -> dict[int | str, dict[str, object]]:
+    """Return what OpenAPI says about the problems of a route.
+
+    Any may answer 422, 500 and 503, and those behind the gate 401 and 429.
+    """
+    always = [
         HTTPStatus.UNPROCESSABLE_ENTITY,
         HTTPStatus.INTERNAL_SERVER_ERROR,
         HTTPStatus.SERVICE_UNAVAILABLE,
-    )
+    ]
+    if is_guarded:
+        always += [HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS]
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         int(status): {
@@ -154,17 +159,19 @@ def schemas() -> dict[str, object]:
     return {**parts, "Problem": problem}
 
 
-def _slug(status: HTTPStatus) -> str:
+def slug(status: HTTPStatus) -> str:
+    """Return the kind of a problem that says no more than its status."""
     return status.phrase.lower().replace(" ", "-")
 
 
-def _answer(
+def answer(
     request: Request,
     status: HTTPStatus,
     kind: str,
     detail: str,
     errors: list[Wrong] | None = None,
 ) -> JSONResponse:
+    """Return a problem as the answer to a request."""
     problem = Problem(
         type=f"urn:carbonflow:problem:{kind}",
         title=status.phrase,

@@ -39,6 +39,7 @@ class Standing:
 
     bootstrap: str
     api_port: int
+    api_metrics_port: int
     metrics_port: int
 
     @property
@@ -52,12 +53,13 @@ class Standing:
 
     def stored(self) -> int:
         """Return how many rows the sink has stored."""
-        return worked(self.api_port, ROWS)
+        return worked(self.api_metrics_port, ROWS)
 
     def is_ready(self) -> bool:
         """Return whether the API answers and has its tables."""
         try:
-            with urllib.request.urlopen(f"{self.api_url}/readyz", timeout=5) as answer:
+            url = f"http://{HOST}:{self.api_metrics_port}/readyz"
+            with urllib.request.urlopen(url, timeout=5) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
@@ -81,12 +83,17 @@ def standing() -> Iterator[Standing]:
 @contextmanager
 def _up(folder: Path) -> Iterator[Standing]:
     log = folder / "up.log"
-    broker, api, metrics = free_port(), free_port(), free_port()
+    broker, api, api_metrics, metrics = (free_port() for _ in range(4))
     command = [sys.executable, "-m", "cli.main", "up", "--data-dir", str(folder / "data")]
     command += ["--broker-port", str(broker), "--api-port", str(api)]
-    command += ["--metrics-port", str(metrics)]
+    command += ["--api-metrics-port", str(api_metrics), "--metrics-port", str(metrics)]
     child = spawn(command, log_path=log, death_signal=signal.SIGTERM)
-    stack = Standing(bootstrap=f"{HOST}:{broker}", api_port=api, metrics_port=metrics)
+    stack = Standing(
+        bootstrap=f"{HOST}:{broker}",
+        api_port=api,
+        api_metrics_port=api_metrics,
+        metrics_port=metrics,
+    )
 
     def is_up() -> bool:
         if child.poll() is not None:

@@ -184,8 +184,10 @@ class FactorTable:
         for index, (region, subject, unit) in enumerate(places):
             for depth, ancestor in enumerate(chain(region) if fallback.place else (region,)):
                 series = self._series.get((kind, boundary, ancestor, subject, unit))
+                if series is None:
+                    continue  # Before rows are looked for: a slice may name thousands of places.
                 rows = np.flatnonzero((place == index) & (factor == NONE))
-                if series is None or not len(rows):
+                if not len(rows):
                     continue
                 found, total[rows], span[rows] = series.mean(from_ms[rows], to_ms[rows])
                 factor[rows] = found

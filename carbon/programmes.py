@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,6 +48,11 @@ from carbon.limits import FACTOR_MG_MAX, SESSION_MS_MAX, YEAR_MS
 
 DENOMINATOR_MAX: Final = 2**62 // (1000 * SESSION_MS_MAX)
 GROSS_UP_MAX: Final = 10
+AGE_YEARS_MAX: Final = 100
+IMPROVEMENT_YEARS: Final = 1970, 9999
+NAME_BYTES_MAX: Final = 200
+NUMBER: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?(/[0-9]{1,20})?", re.ASCII)
+"""No exponents: ten characters could ask for a number of a billion digits."""
 GRIDS: Final = ("annual", "hourly", "hourly_else_annual")
 
 
@@ -123,7 +129,8 @@ def parse_programme(text: str) -> Programme:
     """
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # Numbers of thousands of digits and nesting without end are TOML to the library.
         raise ProgrammeError(f"not TOML: {error}") from error
     digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()[:16]
     top = _Section("programme", tree)
@@ -138,7 +145,7 @@ def parse_programme(text: str) -> Programme:
         fallback=Fallback(
             place=fallback.take("place", bool, True),
             time=fallback.take("time", bool, True),
-            age_ms_max=fallback.take("age_years_max", int, 4) * YEAR_MS,
+            age_ms_max=fallback.whole("age_years_max", 4, 0, AGE_YEARS_MAX) * YEAR_MS,
         ),
         charging=_charging(charging) if charging is not None else None,
         freight=_freight(freight) if freight is not None else None,
@@ -147,6 +154,8 @@ def parse_programme(text: str) -> Programme:
     top.end()
     if ":" in programme.name or not programme.name:
         raise ProgrammeError("name: must not be empty or contain ':'")
+    if len(programme.name.encode()) > NAME_BYTES_MAX:
+        raise ProgrammeError(f"name: at most {NAME_BYTES_MAX} bytes, please")
     return programme
 
 
@@ -193,7 +202,7 @@ def _baseline(section: _Section) -> FuelBaseline:
     result = FuelBaseline(
         mg_per_kwh=fuel / energy,
         improvement=section.fraction("improvement", Fraction(1)),
-        improvement_from_year=section.take("improvement_from_year", int, 0),
+        improvement_from_year=section.whole("improvement_from_year", 0, *IMPROVEMENT_YEARS),
     )
     if not 0 < result.improvement <= 1:
         raise ProgrammeError(f"{section.name}.improvement: above 0 and at most 1, please")
@@ -268,10 +277,18 @@ class _Section:
         if key not in self._tree and default:
             return default[0]
         text: str = self.take(key, str)
+        if not NUMBER.fullmatch(text):
+            raise ProgrammeError(f"{self.name}.{key}: {text[:80]!r} is not a number")
         try:
             return Fraction(text)
-        except (ValueError, ZeroDivisionError) as error:
+        except ZeroDivisionError as error:
             raise ProgrammeError(f"{self.name}.{key}: {text!r} is not a number") from error
+
+    def whole(self, key: str, default: int, least: int, most: int) -> int:
+        number: int = self.take(key, int, default)
+        if number != default and not least <= number <= most:
+            raise ProgrammeError(f"{self.name}.{key}: between {least} and {most}, please")
+        return number
 
     def end(self) -> None:
         if self._tree:

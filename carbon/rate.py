@@ -272,7 +272,7 @@ def _refuse_sessions(rated: Rated, sessions: Sessions, rules: ChargingRules) -> 
 
 def _refuse_times(rated: Rated, start: Int64Array, end: Int64Array) -> None:
     rated.refuse(
-        (np.minimum(start, end) < 0) | (np.maximum(start, end) > FOREVER_MS), "time_invalid"
+        (np.minimum(start, end) < 0) | (np.maximum(start, end) >= FOREVER_MS), "time_invalid"
     )
     rated.refuse(end < start, "ended_before_started")
     rated.refuse(end - start > SESSION_MS_MAX, "too_long")

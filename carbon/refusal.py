@@ -22,6 +22,8 @@ REFUSALS: Final[Mapping[str, str]] = {
     "row_unmapped": "The row does not fit the mapping.",
     # The record contradicts itself or leaves the accepted range.
     "identity_invalid": "source, id or account is empty or has a zero byte, or source has a colon.",
+    "identity_too_long": "source, id or account is longer than 1,000 bytes.",
+    "timestamp_invalid": "Its message was written before 1970 or after the year 9999.",
     "energy_out_of_range": "energy_wh is negative or above 10 MWh.",
     "time_invalid": "A time lies before 1970 or after the year 9999.",
     "ended_before_started": "It ends before it starts.",
@@ -42,6 +44,57 @@ REFUSALS: Final[Mapping[str, str]] = {
     "original_unknown": "It corrects an earlier record; corrections are not booked yet.",
     "late_beyond_memory": "It ended so long ago that a repeat could no longer be told.",
 }
+
+_MEND_SENDER: Final = "Let the sender mend the record and send it anew; as it is it stays refused."
+_MEND_MAPPING: Final = (
+    "Mend the mapping, then `carbonflow refusals replay --mapping FILE`; or mend the file and load "
+    "it again, which books no row twice."
+)
+_PROGRAMME: Final = (
+    "If the programme should take it, add that to the programme, restart the workers, then "
+    "`carbonflow refusals replay`. Else let the sender mend it."
+)
+
+REMEDIES: Final[Mapping[str, str]] = {
+    "not_framed": "Let the producer write the frame; what it sent as plain Avro or JSON is lost to "
+    "us, so it has to send it anew.",
+    "unknown_schema": "Use a release whose catalogue has the schema, then `carbonflow refusals "
+    "replay`; or let the producer use one of ours.",
+    "wrong_record": "Let the producer send it to the topic of its record.",
+    "too_large": "Only its beginning is kept, so it cannot be replayed. Let the sender cut it down "
+    "and send it anew.",
+    "undecodable": "Let the producer write with the schema it names. If that was right and our "
+    "reader was not, upgrade, then `carbonflow refusals replay`.",
+    "row_missing_value": _MEND_MAPPING,
+    "row_bad_value": _MEND_MAPPING,
+    "row_unmapped": _MEND_MAPPING,
+    "identity_invalid": _MEND_SENDER,
+    "identity_too_long": _MEND_SENDER,
+    "timestamp_invalid": _MEND_SENDER,
+    "energy_out_of_range": _MEND_SENDER,
+    "time_invalid": _MEND_SENDER,
+    "ended_before_started": _MEND_SENDER,
+    "too_long": _MEND_SENDER,
+    "ended_in_future": "Set the sender's clock. If the clock was right, wait for the day to come, "
+    "then `carbonflow refusals replay`.",
+    "distance_out_of_range": _MEND_SENDER,
+    "cargo_out_of_range": _MEND_SENDER,
+    "energy_used_out_of_range": _MEND_SENDER,
+    "revision_invalid": _MEND_SENDER,
+    "programme_unknown": "Name the programme's file in CARBONFLOW_PROGRAMMES, restart the workers, "
+    "then `carbonflow refusals replay`. If its name is misspelt, let the sender mend it.",
+    "activity_not_in_programme": _PROGRAMME,
+    "vehicle_class_unknown": _PROGRAMME,
+    "energy_carrier_unknown": _PROGRAMME,
+    "factor_not_found": "Publish a factor that covers its region and time (`carbonflow factors "
+    "load`), then `carbonflow refusals replay`.",
+    "account_in_other_programme": "Let the sender give each programme accounts of its own.",
+    "original_unknown": "Corrections are not booked yet. It is kept for 365 days, to be replayed "
+    "with a release that books them.",
+    "late_beyond_memory": "Look whether it is booked (`carbonflow statement`). To take later ones "
+    "in, raise CARBONFLOW_DEDUPE_DAYS; what is forgotten stays so.",
+}
+"""What an operator does about each."""
 
 ACCEPTED: Final = 0
 CODES: Final = ("", *REFUSALS)

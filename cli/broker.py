@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def settings_of(cls: type[T]) -> T:
+def settings_of(cls: type[T], instead: Mapping[str, str] | None = None) -> T:
     """Return the settings of a class from CARBONFLOW_*.
+
+    Args:
+        cls: The class.
+        instead: Variables that an option of the command stands for.
 
     Raises:
         click.UsageError: A variable is missing or wrong.
@@ -26,7 +31,7 @@ def settings_of(cls: type[T]) -> T:
     from schemas.settings import SettingsError, read_settings
 
     try:
-        return read_settings(cls, os.environ)
+        return read_settings(cls, {**os.environ, **(instead or {})})
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
 

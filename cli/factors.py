@@ -154,7 +154,7 @@ def load(
             return await producer.publish_factors(new)
 
     try:
-        with broker_at(settings.bootstrap):
+        with broker_at(settings):
             count = asyncio.run(publish())
     except UnreadTopicError as error:
         raise Failure(str(error)) from error

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from schemas.settings import BrokerSettings
 
 Ingest = Callable[["CarbonflowProducer", "View"], Awaitable[None]]
+
+_BREAKER = ("CARBONFLOW_BREAKER_RECORDS", "CARBONFLOW_BREAKER_SHARE")
 
 RUN_EXAMPLES = """\b
 Examples:
@@ -176,7 +180,7 @@ def load(
     """
     inputs = read_inputs(charging, freight, mappings)
     settings = broker_settings(bootstrap, data_dir)
-    with broker_at(settings.bootstrap):
+    with broker_at(settings):
         results = asyncio.run(_load(inputs, settings, quiet=as_json))
     if as_json:
         print(json.dumps(results))
@@ -231,6 +235,9 @@ def _work(ingest: Ingest, specs: tuple[str, ...], settings: StackSettings, as_js
     from embedded.store import StoreError
     from embedded.tables import show
 
+    # Files are worked to their end, whatever share of them is refused: the summary says how many.
+    unbroken = {name: "0" for name in _BREAKER if name not in os.environ}
+    settings = replace(settings, worker_environ=unbroken)
     factors = read_factors((RELEASE, *specs))
     read_programmes()  # A worker that cannot read them says so only in its log.
     with view(Console(stderr=True), quiet=as_json) as seen:

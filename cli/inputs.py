@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cli.parsing import Failure, Many
+from cli.pseudonym import read_pseudonyms, told
 
 if TYPE_CHECKING:
     from carbon.factors import Factor
     from producers.client import CarbonflowProducer
     from producers.load import Progress
+    from producers.pseudonyms import Pseudonyms
     from producers.rules import FileMapping
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,10 +31,11 @@ _RECORDS = {"charging_session": "charging", "freight_trip": "freight"}
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Files of one kind and the mapping that reads them."""
+    """Files of one kind, the mapping that reads them, and its pseudonyms if it has any."""
 
     paths: tuple[Path, ...]
     mapping: FileMapping
+    pseudonyms: Pseudonyms | None
 
 
 def file_options(function: F) -> F:
@@ -87,7 +90,7 @@ def read_inputs(
     Raises:
         click.UsageError: Files lack a mapping, a mapping lacks files, a kind has two mappings, or
             there is no such mapping.
-        Failure: A mapping cannot be read, or a file not with its mapping.
+        Failure: A mapping cannot be read, a file not with its mapping, or keys are missing.
     """
     from producers.files import UnreadableFileError, check_file
     from producers.mapping import load_mapping
@@ -112,13 +115,32 @@ def read_inputs(
     for kind, paths in files.items():
         if paths and kind not in by_kind:
             raise click.UsageError(f"--{kind} needs a --mapping that makes {kind} records")
-    for kind, mapping in by_kind.items():
-        for path in files[kind]:
+    inputs = tuple(
+        Inputs(files[kind], mapping, _pseudonyms_of(mapping)) for kind, mapping in by_kind.items()
+    )
+    for part in inputs:
+        for path in part.paths:
             try:
-                check_file(path, mapping)
+                check_file(path, part.mapping, part.pseudonyms)
             except (UnreadableFileError, MappingError) as error:
                 raise Failure(str(error)) from error
-    return tuple(Inputs(files[kind], mapping) for kind, mapping in by_kind.items())
+    return inputs
+
+
+def _pseudonyms_of(mapping: FileMapping) -> Pseudonyms | None:
+    """Return what replaces the natural ids of a mapping, None where it has none.
+
+    Raises:
+        Failure: The keys cannot be read, or the programme that the mapping names has none.
+    """
+    if not mapping.natural_columns:
+        return None
+    pseudonyms = read_pseudonyms()
+    (programme,) = (field for field in mapping.fields if field.target.name == "programme")
+    if not programme.columns:
+        with told():
+            pseudonyms.check(str(programme.rules[0].constant))
+    return pseudonyms
 
 
 def read_factors(specs: Sequence[str]) -> list[Factor]:
@@ -158,7 +180,11 @@ async def send_files(
     for part in inputs:
         try:
             loaded = await load_files(
-                part.paths, mapping=part.mapping, producer=producer, progress=progress
+                part.paths,
+                mapping=part.mapping,
+                producer=producer,
+                progress=progress,
+                pseudonyms=part.pseudonyms,
             )
         except (UnreadableFileError, MappingError, OSError) as error:
             raise Failure(str(error)) from error

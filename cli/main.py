@@ -7,7 +7,18 @@ from __future__ import annotations
 
 import click
 
-from cli import accounts, factors, ingest, processes, refusals, serve, verify
+from cli import (
+    accounts,
+    erase,
+    factors,
+    ingest,
+    processes,
+    pseudonym,
+    refusals,
+    serve,
+    tokens,
+    verify,
+)
 from cli.parsing import run
 
 EPILOG = """\b
@@ -36,9 +47,12 @@ for command in (
     refusals.refusals,
     factors.factors,
     verify.verify,
+    pseudonym.pseudonym,
+    erase.erase,
     processes.worker,
     processes.sink,
     processes.api,
+    tokens.api_token,
     processes.migrate,
     processes.topics,
 ):

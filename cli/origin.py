@@ -2,7 +2,8 @@
 
 In this order: `--api` or `--clickhouse`, as given; the folder's running stack, if it has one;
 CARBONFLOW_API_URL, then CARBONFLOW_CLICKHOUSE_URL, unless a folder is named; the folder's store
-itself. In a ClickHouse server the database is CARBONFLOW_DATABASE.
+itself. In a ClickHouse server the database is CARBONFLOW_DATABASE; an API is asked with the token
+CARBONFLOW_API_TOKEN, if there is one.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def origin_options(function: F) -> F:
             "--clickhouse",
             metavar="URL",
             help="Ask a ClickHouse server [default: CARBONFLOW_CLICKHOUSE_URL].",
+            callback=without_password,
         ),
         click.option("--api", metavar="URL", help="Ask an API [default: CARBONFLOW_API_URL]."),
         data_dir_option,
@@ -88,18 +90,21 @@ def asked(origin: Origin) -> Iterator[Answers]:
     from sinks.connect import StoreSettings, connect
     from sinks.queries import Queries
 
-    api = origin.api or running_owner(origin.data_dir).get("api")
+    api, token = origin.api, os.environ.get("CARBONFLOW_API_TOKEN")
+    running = running_owner(origin.data_dir).get("api")
+    if api is None and isinstance(running, str):
+        api, token = running, None  # It asks for none.
     clickhouse = origin.clickhouse
     if api is None and clickhouse is None and not origin.is_named:
         api = os.environ.get("CARBONFLOW_API_URL")
         clickhouse = os.environ.get("CARBONFLOW_CLICKHOUSE_URL")
     try:
-        if origin.clickhouse is None and isinstance(api, str):
-            yield HttpAnswers(api)
+        if origin.clickhouse is None and api is not None:
+            yield HttpAnswers(api, token=token)
         elif clickhouse is not None:
-            settings = settings_of(StoreSettings)
-            with store_at(clickhouse):
-                queries = Queries(connect(url_of_store(clickhouse)), database=settings.database)
+            settings = settings_of(StoreSettings, url_of_store(clickhouse))
+            with store_at(settings):
+                queries = Queries(connect(settings), database=settings.database)
                 yield StoreAnswers(queries, read_programmes())
         else:
             with Store.open(existing(origin.data_dir) / "store") as store:
@@ -110,19 +115,22 @@ def asked(origin: Origin) -> Iterator[Answers]:
         raise Failure(f"the store cannot be asked: {error}") from error
 
 
-def url_of_store(text: str) -> str:
-    """Return a URL of a ClickHouse server as it was given.
+def url_of_store(text: str) -> dict[str, str]:
+    """Return what a URL of a ClickHouse server stands for among the settings."""
+    return {"CARBONFLOW_CLICKHOUSE_URL": text}
 
-    Raises:
-        click.UsageError: It is none.
-    """
-    from sinks.connect import check_url
 
-    try:
-        check_url(text)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    return text
+def without_password(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Refuse an option's URL with a password: everybody on the machine can read command lines."""
+    del ctx, parameter
+    if value is not None and ":" in value.rpartition("@")[0].partition("//")[2]:
+        raise click.UsageError(
+            "a command line is no place for a password: set CARBONFLOW_CLICKHOUSE_PASSWORD, or "
+            "CARBONFLOW_CLICKHOUSE_PASSWORD_FILE to a file with it"
+        )
+    return value
 
 
 def existing(data_dir: Path) -> Path:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.parsing import Failure
 
+if TYPE_CHECKING:
+    from schemas.settings import BrokerSettings
+    from sinks.connect import StoreSettings
+
 
 @contextmanager
-def store_at(url: str) -> Iterator[None]:
-    """Make what the store at a URL raises a Failure that names it.
+def store_at(settings: StoreSettings) -> Iterator[None]:
+    """Make what the store raises a Failure that names it.
 
     Raises:
         Failure: The store is away or refuses.
     """
-    from sinks.connect import StoreError, reason, shown
+    from sinks.connect import StoreError, reason
 
     try:
         yield
     except StoreError as error:
-        raise Failure(f"ClickHouse at {shown(url)}: {reason(error)}") from error
+        raise Failure(f"ClickHouse at {settings.clickhouse_url}: {reason(error)}") from error
 
 
 @contextmanager
-def broker_at(bootstrap: str) -> Iterator[None]:
+def broker_at(settings: BrokerSettings) -> Iterator[None]:
     """Make what the broker raises a Failure that names it.
 
     Raises:
@@ -37,7 +43,9 @@ def broker_at(bootstrap: str) -> Iterator[None]:
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
     from producers.topics import TopicsError
+    from schemas.reaching import denied, obstacle
 
+    bootstrap = settings.bootstrap
     try:
         collect_hosts(bootstrap)
     except ValueError as error:
@@ -45,8 +53,9 @@ def broker_at(bootstrap: str) -> Iterator[None]:
     try:
         yield
     except KafkaConnectionError as error:
-        raise Failure(f"the broker {bootstrap} does not answer") from error
+        raise Failure(f"the broker {bootstrap} {asyncio.run(obstacle(settings))}") from error
     except (KafkaError, TopicsError) as error:
-        raise Failure(f"the broker {bootstrap}: {error}") from error
+        told = denied(error)
+        raise Failure(f"the broker {bootstrap}{f' {told}' if told else f': {error}'}") from error
     except TimeoutError as error:
         raise Failure(f"the broker {bootstrap} did not answer in time") from error

@@ -51,13 +51,15 @@ class MetricsSettings:
 def worker() -> None:
     """Run one worker: activities become transfers and balances."""
     from carbon.programmes import ProgrammeError
+    from sinks.connect import StoreSettings
     from streams.settings import WorkerSettings
     from streams.worker import TopicsMissing, run_worker
 
     settings = settings_of(WorkerSettings)
+    store = settings_of(StoreSettings) if settings.late_events == "ask" else None
     metrics = settings_of(MetricsSettings)
     try:
-        sys.exit(run_worker(settings))
+        sys.exit(run_worker(settings, store))
     except (ProgrammeError, TopicsMissing) as error:
         raise Failure(str(error)) from error
     except OSError as error:
@@ -89,11 +91,11 @@ def sink() -> None:
     async def run() -> None:
         await run_sink(settings, client, metrics, _asked_to_stop())
 
-    with store_at(store.clickhouse_url):
-        client = connect(store.clickhouse_url)
+    with store_at(store):
+        client = connect(store)
         _serve_metrics(registry, served)
         try:
-            with broker_at(settings.bootstrap):
+            with broker_at(settings):
                 asyncio.run(run())
         except (SinkError, BrokenRecordError) as error:
             raise Failure(str(error)) from error
@@ -101,17 +103,22 @@ def sink() -> None:
 
 @click.command(
     epilog="\b\nExample:\n  CARBONFLOW_CLICKHOUSE_URL=http://clickhouse:8123 carbonflow api\n\n"
-    "\b\nIt listens on CARBONFLOW_API_HOST (127.0.0.1) and CARBONFLOW_API_PORT (8080), and serves\n"
-    "its metrics there. Balances come from their topic at CARBONFLOW_BOOTSTRAP, or from the store\n"
-    "where CARBONFLOW_API_BALANCES is store. CARBONFLOW_LOG_LEVEL is the level of the log (INFO)."
+    "\b\nIt listens on CARBONFLOW_API_HOST (127.0.0.1) and CARBONFLOW_API_PORT (8080), and lets\n"
+    "in who has a token of CARBONFLOW_API_TOKENS_FILE; on 127.0.0.1 anybody, if there is none.\n"
+    "Metrics and health are on CARBONFLOW_API_METRICS_HOST (127.0.0.1) and\n"
+    "CARBONFLOW_API_METRICS_PORT (8081). Balances come from their topic at CARBONFLOW_BOOTSTRAP,\n"
+    "or from the store where CARBONFLOW_API_BALANCES is store. CARBONFLOW_LOG_LEVEL is the level\n"
+    "of the log (INFO)."
 )
 def api() -> None:
-    """Run the HTTP API over ClickHouse; GET /docs describes it, /metrics measures it."""
+    """Run the HTTP API over ClickHouse; GET /docs describes it."""
     import uvloop
     from prometheus_client import CollectorRegistry
 
-    from api.app import create_app, serve
+    from api.app import create_app, create_service
+    from api.server import ListenError, serve
     from api.settings import ApiSettings
+    from api.tokens import TokensError
     from schemas.settings import BrokerSettings
     from sinks.connect import StoreSettings, connect
     from sinks.following import FollowedBalances
@@ -124,35 +131,38 @@ def api() -> None:
     store = settings_of(StoreSettings)
     log_to_stderr(settings_of(LogSettings))
     programmes = read_programmes()
-    with store_at(store.clickhouse_url):
-        queries = Queries(connect(store.clickhouse_url), database=store.database)
+    with store_at(store):
+        queries = Queries(connect(store), database=store.database)
     registry = CollectorRegistry()
     followed = None
     if settings.api_balances == "topic":
         followed = FollowedBalances(broker, FollowingMetrics(registry))
-    app = create_app(
-        queries, settings=settings, registry=registry, programmes=programmes, balances=followed
-    )
+    try:
+        app = create_app(
+            queries, settings=settings, registry=registry, programmes=programmes, balances=followed
+        )
+    except TokensError as error:
+        raise Failure(f"CARBONFLOW_API_TOKENS_FILE: {error}") from error
+    service = create_service(queries, settings=settings, registry=registry, balances=followed)
 
     async def run() -> None:
         await serve(
             app,
             settings,
             stop=_asked_to_stop(),
+            service=service,
             listening=lambda url: print(url, flush=True),
+            service_listening=lambda url: print(f"{url}/metrics", flush=True),
             beside=followed.run if followed else None,
         )
 
     try:
-        with broker_at(broker.bootstrap):
+        with broker_at(broker):
             uvloop.run(run())
-    except BrokenRecordError as error:
+    except (BrokenRecordError, ListenError) as error:
         raise Failure(str(error)) from error
-    except (OSError, OverflowError) as error:
-        raise Failure(
-            f"cannot listen on {settings.api_host}:{settings.api_port} "
-            f"(CARBONFLOW_API_PORT): {_words(error)}"
-        ) from error
+    except OSError as error:  # Certificates of the broker that cannot be read.
+        raise Failure(_words(error)) from error
 
 
 @click.command(
@@ -166,8 +176,8 @@ def migrate(as_json: bool) -> None:
     from sinks.migrate import migrate as run
 
     settings = settings_of(StoreSettings)
-    with store_at(settings.clickhouse_url):
-        client = connect(settings.clickhouse_url)
+    with store_at(settings):
+        client = connect(settings)
         try:
             applied = run(client, database=settings.database, replicated=settings.replicated)
         except MigrationError as error:
@@ -203,7 +213,7 @@ def topics(partitions: int | None, replication: int, as_json: bool) -> None:
     from schemas.settings import BrokerSettings
 
     settings = settings_of(BrokerSettings)
-    with broker_at(settings.bootstrap):
+    with broker_at(settings):
         made = asyncio.run(ensure_topics(settings, partitions=partitions, replication=replication))
     catalogue = shipped() if partitions is None else shipped().repartitioned(partitions)
     names = [settings.topic(name) for name in catalogue.topics]

@@ -37,6 +37,7 @@ def _port_option(name: str, default: int, what: str) -> Callable[[F], F]:
 @factor_option
 @_port_option("--broker-port", 9092, "Port of the broker (Kafka).")
 @_port_option("--api-port", 8080, "Port of the API.")
+@_port_option("--api-metrics-port", 8081, "Port of the API's metrics and health.")
 @_port_option("--metrics-port", 9464, "Port of the first worker's metrics; others follow it.")
 @click.option(
     "--workers",
@@ -50,6 +51,7 @@ def up(
     specs: tuple[str, ...],
     broker_port: int,
     api_port: int,
+    api_metrics_port: int,
     metrics_port: int,
     workers: int,
 ) -> None:
@@ -64,6 +66,7 @@ def up(
     from embedded.stack import StackError, StackSettings
 
     ports = [("--broker-port", broker_port), ("--api-port", api_port)]
+    ports += [("--api-metrics-port", api_metrics_port)]
     ports += [("--metrics-port", metrics_port + number) for number in range(workers)]
     for option, port in ports:
         if port_is_taken(port):
@@ -79,7 +82,7 @@ def up(
     )
     with view(Console(stderr=True), quiet=False) as seen:
         try:
-            _serve(settings, factors, api_port, seen)
+            _serve(settings, factors, (api_port, api_metrics_port), seen)
         except KeyboardInterrupt:
             seen.tell("stopped")
         except StackError as error:
@@ -89,7 +92,7 @@ def up(
 def _serve(
     settings: StackSettings,
     factors: list[Factor],
-    api_port: int,
+    api_ports: tuple[int, int],
     seen: View,
 ) -> None:
     from embedded.job import prepare
@@ -98,12 +101,12 @@ def _serve(
     with running(settings, tell=seen.tell) as stack:
         prepare(stack, factors, view=seen)
         stack.start_workers()
-        urls = {"bootstrap": stack.broker.bootstrap, "api": stack.start_api(api_port)}
+        urls = {"bootstrap": stack.broker.bootstrap, "api": stack.start_api(*api_ports)}
         stack.ownership.tell({"what": settings.what, **urls})
         print(f"broker   {urls['bootstrap']}")
         print(f"api      {urls['api']}  (docs: {urls['api']}/docs)")
-        print(f"metrics  {urls['api']}/metrics", end="")
-        print("".join(f"  http://127.0.0.1:{port}/metrics" for port in stack.metrics_ports))
+        ports = (api_ports[1], *stack.metrics_ports)
+        print("metrics", *(f"http://127.0.0.1:{port}/metrics" for port in ports), sep="  ")
         print(f"data     {settings.data_dir}  (Ctrl-C stops)", flush=True)
         seen.stage("running")
         pause = threading.Event()

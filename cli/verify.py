@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from cli.broker import settings_of
-from cli.origin import existing, url_of_store
+from cli.origin import existing, url_of_store, without_password
 from cli.outages import broker_at, store_at
 from cli.parsing import Failure, data_dir_option, json_option
 from cli.printing import counted, print_json
@@ -27,6 +27,7 @@ from cli.printing import counted, print_json
     "--clickhouse",
     metavar="URL",
     help="Check a ClickHouse server instead of a folder [default: CARBONFLOW_CLICKHOUSE_URL].",
+    callback=without_password,
 )
 @click.option("--bootstrap", metavar="HOST:PORT", help="Its Kafka [default: CARBONFLOW_BOOTSTRAP].")
 @json_option
@@ -96,23 +97,21 @@ def _of_servers(clickhouse: str, bootstrap: str | None) -> dict[str, Any]:
     from sinks.verify import verify as compare
     from streams.settings import WorkerSettings
 
-    worker = settings_of(WorkerSettings)
-    store = settings_of(StoreSettings)
-    broker = bootstrap or worker.bootstrap
+    worker = settings_of(WorkerSettings, {"CARBONFLOW_BOOTSTRAP": bootstrap} if bootstrap else None)
+    store = settings_of(StoreSettings, url_of_store(clickhouse))
     topics = [worker.prefix + topic for topic in ACTIVITY_TOPICS]
-
     lanes = [worker.prefix + topic for topic in LATE_OF.values()]
 
     async def committed() -> tuple[dict[tuple[str, int], int], int]:
-        async with Monitor(broker) as monitor:
+        async with Monitor(worker) as monitor:
             worked = await monitor.committed(worker.group_id, topics)
             waiting = await monitor.waiting(worker.group_id, lanes)
         return {(at.topic, at.partition): offset for at, offset in worked.items()}, waiting
 
-    with broker_at(broker):
+    with broker_at(worker):
         places, waiting = asyncio.run(committed())
-    with store_at(clickhouse):
-        client = connect(url_of_store(clickhouse))
+    with store_at(store):
+        client = connect(store)
         return _as_json(compare(client, places, waiting=waiting, database=store.database))
 
 

@@ -43,15 +43,19 @@ class Answers(Protocol):
 class HttpAnswers:
     """Asks an API over HTTP."""
 
-    def __init__(self, url: str) -> None:
-        """Ask the API at a URL such as `http://127.0.0.1:8080`."""
+    def __init__(self, url: str, *, token: str | None = None) -> None:
+        """Ask the API at a URL such as `http://127.0.0.1:8080`, with a token if there is one."""
         self._url = url.rstrip("/")
+        self._token = token
 
     def get(self, path: str, **query: str | int | None) -> dict[str, Any]:
         """Return the answer."""
         request = Request(
             f"{self._url}{_target(path, query)}", headers={"Accept": "application/json"}
         )
+        if self._token:
+            # Not to whom a redirect leads.
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
         if request.type not in ("http", "https"):
             raise NoAnswerError(f"{self._url} is no http or https URL")
         try:

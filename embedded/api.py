@@ -34,19 +34,26 @@ class Api:
     port: int
 
     @classmethod
-    def start(cls, port: int, *, environ: Mapping[str, str], log_path: Path) -> Api:
+    def start(
+        cls, port: int, metrics_port: int, *, environ: Mapping[str, str], log_path: Path
+    ) -> Api:
         """Start it.
 
         Args:
             port: Port of 127.0.0.1.
+            metrics_port: Port of its metrics and health.
             environ: Its settings, `CARBONFLOW_<FIELD>`.
             log_path: Takes what it says.
         """
+        ports = {
+            "CARBONFLOW_API_PORT": str(port),
+            "CARBONFLOW_API_METRICS_PORT": str(metrics_port),
+        }
         child = spawn(
             [sys.executable, "-m", "embedded.serving"],
             log_path=log_path,
             death_signal=signal.SIGTERM,
-            environ={**os.environ, **environ, "CARBONFLOW_API_PORT": str(port)},
+            environ={**os.environ, **environ, **ports},
         )
         return cls(child, log_path, port)
 

@@ -20,6 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.fetching import fetch_columns
 from schemas.pacing import pace
+from schemas.settings import BrokerSettings
 
 COUNTED_AT_A_TIME = 16_384
 _PEEK_S = 0.5
@@ -58,13 +59,13 @@ class Reading:
 class Monitor:
     """Asks one broker; used from one event loop."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, settings: BrokerSettings) -> None:
         """Remember where the broker is; `open` connects."""
-        self._bootstrap = bootstrap
+        self._settings = settings
 
     async def open(self) -> None:
         """Connect."""
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        self._admin = AIOKafkaAdminClient(**self._settings.client_options())
         # The ends are those of everything written, the peek sees what is committed.
         self._ends = self._consumer("read_uncommitted")
         self._peek = self._consumer("read_committed")
@@ -146,7 +147,7 @@ class Monitor:
 
     def _consumer(self, isolation: str) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **self._settings.client_options(),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

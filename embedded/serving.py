@@ -1,8 +1,9 @@
 """The API of a running stack, as a process of its own: `python -m embedded.serving`.
 
 It is the application of production, which reads the store through its door, and follows the topic
-of balances. Two things come on top: `GET /v1/verify` compares source, ledger and balances, and
-`/metrics` also has the metrics of the process that it belongs to, the sink's among them.
+of balances. It lets anybody in, because only this machine reaches it. Two things come on top:
+`GET /v1/verify` compares source, ledger and balances, and `/metrics` also has the metrics of the
+process that it belongs to, the sink's among them.
 """
 
 from __future__ import annotations
@@ -16,19 +17,21 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import uvloop
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from pydantic import BaseModel
 
-from api.app import create_app, serve
+from api.access import only_for
+from api.app import create_app, create_service
+from api.server import serve
 from api.settings import ApiSettings
 from embedded.monitor import Monitor
 from producers.programmes.load import load_programmes
 from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
 from schemas.settings import BrokerSettings, read_settings
-from sinks.connect import Client, connect
+from sinks.connect import Client, StoreSettings, connect
 from sinks.following import FollowedBalances
 from sinks.metrics import FollowingMetrics
 from sinks.queries import Queries
@@ -46,6 +49,7 @@ class ServingSettings:
         group: The workers' consumer group.
         clickhouse_url: The door of the store.
         api_port: Port of 127.0.0.1 to listen on.
+        api_metrics_port: Port of 127.0.0.1 for metrics and health.
         programmes: Files of programmes beside the shipped ones, as its workers have them.
     """
 
@@ -53,6 +57,7 @@ class ServingSettings:
     group: str
     clickhouse_url: str
     api_port: int
+    api_metrics_port: int
     programmes: tuple[str, ...] = ()
 
 
@@ -94,9 +99,10 @@ def add_verify(app: FastAPI, client: Client, settings: ServingSettings) -> None:
     """Add the route that compares source, ledger and balances."""
 
     @app.get("/v1/verify", tags=["ledger"])
-    async def compare() -> Agreement:
+    async def compare(request: Request) -> Agreement:
         """Compare source, ledger and balances. What is under way meanwhile can look like drift."""
-        async with Monitor(settings.bootstrap) as monitor:
+        only_for(request, "operator")
+        async with Monitor(BrokerSettings(bootstrap=settings.bootstrap)) as monitor:
             worked = await monitor.committed(settings.group, ACTIVITY_TOPICS)
             waiting = await monitor.waiting(settings.group, LATE_OF.values())
         offsets = {(place.topic, place.partition): offset for place, offset in worked.items()}
@@ -113,23 +119,25 @@ async def main() -> None:
     settings = read_settings(ServingSettings, os.environ)
     registry = CollectorRegistry()
     registry.register(_Behind(settings.clickhouse_url))
-    client = connect(settings.clickhouse_url)
+    client = connect(StoreSettings(clickhouse_url=settings.clickhouse_url))
     balances = FollowedBalances(
         BrokerSettings(bootstrap=settings.bootstrap), FollowingMetrics(registry)
     )
-    served = ApiSettings(api_port=settings.api_port)
+    served = ApiSettings(api_port=settings.api_port, api_metrics_port=settings.api_metrics_port)
+    queries = Queries(client)
     app = create_app(
-        Queries(client),
+        queries,
         settings=served,
         registry=registry,
         programmes=load_programmes([Path(name) for name in settings.programmes]),
         balances=balances,
     )
     add_verify(app, client, settings)
+    service = create_service(queries, settings=served, registry=registry, balances=balances)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(app, served, stop=stop, beside=balances.run)
+    await serve(app, served, stop=stop, service=service, beside=balances.run)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from embedded.monitor import Monitor, Reading, Standing
 from embedded.ownership import InUseError, Ownership, UnusableError
 from embedded.store import Store, StoreError
 from embedded.upkeep import empty_store, rewind_sink, store_is_ahead
-from embedded.workers import TERM_S, WorkerError, Workers
+from embedded.workers import TERM_S, WorkerError, Workers, environ_within
 from producers.topics import TopicsError, ensure_topics
 from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
 from schemas.settings import BrokerSettings
@@ -128,7 +128,7 @@ class Stack:
         self._background = Background()
         parts.callback(self._background.close)
         self._background.run(ensure_topics(self.broker_settings))
-        self._monitor = Monitor(self.broker.bootstrap)
+        self._monitor = Monitor(self.broker_settings)
         self._background.run(self._monitor.open())
         parts.callback(self._end, self._monitor.close())
         self._sink_settings = SinkSettings(
@@ -146,13 +146,9 @@ class Stack:
         self._workers = Workers(
             environ={
                 **settings.worker_environ,
-                "CARBONFLOW_BOOTSTRAP": self.broker.bootstrap,
-                "CARBONFLOW_PREFIX": "",
+                **environ_within(self._sink_settings, store_url=self._door),
                 "CARBONFLOW_GROUP": GROUP,
                 "CARBONFLOW_DATA_DIR": str(folder / "worker"),
-                "CARBONFLOW_LATE_STORE_URL": self._door,
-                "CARBONFLOW_DATABASE": self._sink_settings.database,
-                "CARBONFLOW_SINK_GROUP": self._sink_settings.sink_group,
             },
             metrics_ports=self.metrics_ports,
             log_dir=logs,
@@ -182,7 +178,7 @@ class Stack:
             mark_real(self.settings.data_dir)
         self._workers.start(self.settings.workers)
 
-    def start_api(self, port: int) -> str:
+    def start_api(self, port: int, metrics_port: int) -> str:
         """Start the API, and return its URL once it is there.
 
         Raises:
@@ -190,6 +186,7 @@ class Stack:
         """
         api = self._api = Api.start(
             port,
+            metrics_port,
             environ={
                 "CARBONFLOW_BOOTSTRAP": self.broker.bootstrap,
                 "CARBONFLOW_GROUP": GROUP,

@@ -7,6 +7,9 @@
 Every call returns when the broker has acknowledged all it was given (acks=all, idempotent), or
 raises aiokafka's `KafkaError`. A record's key is its account, and its partition murmur2 of the key,
 as the Java client has it: the state of an account lives where its records are.
+
+Given `pseudonyms`, it takes natural ids as accounts of sessions and trips, and only pseudonyms
+leave the process; a programme without a key raises `NoKeyError` before anything is sent.
 """
 
 import asyncio
@@ -18,9 +21,11 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from aiokafka import AIOKafkaProducer
 
 from carbon.factors import Factor
+from producers.pseudonyms import Pseudonyms
 from producers.rows import UnmappedRow
 from producers.targets import topic_of
 from schemas.columns import encode
@@ -41,8 +46,9 @@ NO_HEADERS: list[tuple[str, bytes]] = []
 class CarbonflowProducer:
     """Sends sessions, trips, refusals and factors; an async context manager."""
 
-    def __init__(self, settings: BrokerSettings) -> None:
+    def __init__(self, settings: BrokerSettings, pseudonyms: Pseudonyms | None = None) -> None:
         self.settings = settings
+        self.pseudonyms = pseudonyms
         self._producer: AIOKafkaProducer | None = None
         self._partitions: dict[str, int] = {}
 
@@ -86,6 +92,8 @@ class CarbonflowProducer:
         Returns:
             How many records were acknowledged.
         """
+        if self.pseudonyms is not None:
+            batch = _pseudonymous(batch, self.pseudonyms)
         values = await asyncio.to_thread(encode, record, batch)
         topic = topic_of(record)
         partitions = partitions_of(batch["account_id"], await self._partitions_of(topic))
@@ -102,9 +110,14 @@ class CarbonflowProducer:
         """Send keys and values as they are to an unprefixed topic; no bytes are too bad for it."""
         return await self._send_all(topic, [(key, value, NO_HEADERS) for key, value in messages])
 
-    async def send_refusals(self, rows: Sequence[UnmappedRow]) -> int:
-        """Send rows that could not be mapped to `refusals`, keyed by file and line."""
-        return await self._send_all("refusals", [_refusal(row) for row in rows])
+    async def send_refusals(self, rows: Sequence[UnmappedRow], *, columns: str = "") -> int:
+        """Send rows that could not be mapped to `refusals`, keyed by file and line.
+
+        Args:
+            rows: The rows.
+            columns: The first row of their CSV file, without which they cannot be mapped later.
+        """
+        return await self._send_all("refusals", [_refusal(row, columns) for row in rows])
 
     async def publish_factors(self, factors: Iterable[Factor]) -> int:
         """Publish factors under the key release/factor_id; running workers take them up."""
@@ -133,6 +146,9 @@ class CarbonflowProducer:
         return self._partitions[topic]
 
     async def _send_one(self, record: str, value: Mapping[str, object]) -> None:
+        if self.pseudonyms is not None:
+            account = self.pseudonyms.of(str(value["programme"]), str(value["account_id"]))
+            value = {**value, "account_id": account}
         key = str(value["account_id"]).encode()
         await self._kafka.send_and_wait(
             self.settings.prefix + topic_of(record),
@@ -173,7 +189,19 @@ class CarbonflowProducer:
         return deliveries
 
 
-def _refusal(row: UnmappedRow) -> Message:
+def _pseudonymous(batch: pa.RecordBatch, pseudonyms: Pseudonyms) -> pa.RecordBatch:
+    """Return a batch with the pseudonym of each account in place of its natural id."""
+    programmes, accounts = batch["programme"], batch["account_id"]
+    replaced = np.empty(batch.num_rows, object)
+    for programme in pc.unique(programmes).to_pylist():
+        at = pc.equal(programmes, programme)
+        made = pseudonyms.of_many(programme, accounts.filter(at).to_pylist())
+        replaced[at.to_numpy(zero_copy_only=False)] = made
+    column = batch.schema.get_field_index("account_id")
+    return batch.set_column(column, batch.schema.field(column), pa.array(replaced, accounts.type))
+
+
+def _refusal(row: UnmappedRow, columns: str) -> Message:
     """Return a row as a message of the topic `refusals`; see ARCHITECTURE for the headers."""
     cut = len(row.raw) > RAW_BYTES_MAX
     reason = f"{row.reason} (the row is cut to {RAW_BYTES_MAX} bytes)" if cut else row.reason
@@ -185,6 +213,10 @@ def _refusal(row: UnmappedRow) -> Message:
         "file": row.file,
         "line": str(row.line),
     }
+    if cut:
+        headers["bytes"] = str(len(row.raw))
+    if columns:
+        headers["columns"] = columns
     # Reasons quote the file, and a file can hold what is no Unicode text.
     encoded = [(name, text.encode("utf-8", "replace")) for name, text in headers.items()]
     return f"{row.file}:{row.line}".encode("utf-8", "replace"), row.raw[:RAW_BYTES_MAX], encoded

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from producers.client import CarbonflowProducer
-from producers.files import ROWS_MAX, read_file
+from producers.files import ROWS_MAX, columns_row, read_file
+from producers.pseudonyms import Pseudonyms
 from producers.rules import FileMapping
 
 
@@ -48,6 +49,7 @@ async def load_files(
     mapping: FileMapping,
     producer: CarbonflowProducer,
     progress: Callable[[Progress], None],
+    pseudonyms: Pseudonyms | None = None,
     rows_max: int = ROWS_MAX,
 ) -> Loaded:
     """Send the rows of the files, one file after the other, until the broker has them all.
@@ -55,8 +57,10 @@ async def load_files(
     Args:
         paths: Files of the same mapping.
         mapping: How their columns become records.
-        producer: An open producer.
+        producer: An open producer, which takes accounts as they come: it has no pseudonyms of its
+            own.
         progress: Called after each block that was acknowledged.
+        pseudonyms: What replaces natural ids; needed where the mapping has a pseudonym.
         rows_max: Rows read at once.
 
     Raises:
@@ -67,13 +71,14 @@ async def load_files(
     refused: Counter[str] = Counter()
     for path in paths:
         rows = 0
-        with closing(read_file(path, mapping, rows_max=rows_max)) as blocks:
+        columns = columns_row(path, mapping)
+        with closing(read_file(path, mapping, pseudonyms, rows_max=rows_max)) as blocks:
             block = await asyncio.to_thread(next, blocks, None)
             while block is not None:
                 reading = asyncio.create_task(asyncio.to_thread(next, blocks, None))
                 try:
                     sent += await producer.send_batch(mapping.record, block.batch)
-                    await producer.send_refusals(block.refused)
+                    await producer.send_refusals(block.refused, columns=columns)
                 finally:
                     # Awaited even if sending failed: a thread can't be cancelled, and it holds
                     # the file that is closed next.

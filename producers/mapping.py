@@ -26,7 +26,7 @@ A mapping in five minutes::
         { column = "Site", regex = "^(DE|FR)-" },
         { value = "EU" },
     ]
-    account_id = "Customer"
+    account_id = { column = "Customer", pseudonym = true }    # only its pseudonym leaves here
     programme = { value = "cn-charging" }
     meter_side = { value = "dispenser" }
     operator_id = { value = "me" }
@@ -48,6 +48,8 @@ characters other than letters, digits and dots as one space, so "24 / 26 FT" is 
   such key. A number or a time that can't be read is final: the row is refused.
 * A quantity needs its `unit`: Wh, kWh, MWh, MJ; m, km, mi; g, kg, t, lb; ml, l, gal. Rounding is
   once, half to even.
+* `pseudonym`, of account_id alone, says that what the rules give is a natural id. A pseudonym
+  stands for it in the record (`producers.pseudonyms`), and refusals don't show it.
 * A column of nested JSON is written with dots: "location.country".
 * Fields with a default in the record (`reversal_of`, `revision`, `energy_used`) may be left out.
 
@@ -80,7 +82,7 @@ TOP_KEYS = (
 )
 RULE_KEYS = (
     *("column", "value", "template", "regex", "lookup", "fold", "unit", "multiply"),
-    *("zone", "format", "null", "default"),
+    *("zone", "format", "null", "default", "pseudonym"),
 )
 TEMPLATE_COLUMN = re.compile(r"\{([^{}]+)\}")
 _CONSTANTS = {
@@ -262,6 +264,29 @@ def _field(table: Table, target: Field, value: object, defaults: _Defaults) -> l
     return rules
 
 
+def _is_pseudonym(table: Table, target: Field, value: object) -> bool:
+    """Return whether a field says so, which it does in all of its alternatives or in none."""
+    said = {
+        Table(each, table.where).truth("pseudonym") if isinstance(each, dict) else False
+        for each in (value if isinstance(value, list) else [value])
+        if not (isinstance(each, dict) and "value" in each)
+    }
+    if True in said and target.name != "account_id":
+        table.wrong("pseudonym is for account_id alone")
+    if len(said) > 1:
+        table.wrong("every alternative must say pseudonym = true, or none")
+    return True in said
+
+
+def _check_secrets(mapping: FileMapping) -> None:
+    """Check that no other field shows a natural id."""
+    for field in mapping.fields:
+        if not field.pseudonym and (seen := mapping.natural_columns.intersection(field.columns)):
+            Table({}, f"{mapping.origin}:{field.line}: {field.target.name}").wrong(
+                f"column {min(seen)!r} is a natural id, which account_id keeps secret"
+            )
+
+
 def _null_dates(top: Table) -> frozenset[date]:
     days = top.values.get("null_dates", [])
     try:
@@ -294,7 +319,8 @@ def parse_mapping(text: str, *, origin: str) -> FileMapping:
     try:
         # Decimals stay decimal: a factor of 0.6 is six tenths and not the nearest double.
         values = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as wrong:
+    except (ValueError, RecursionError) as wrong:
+        # Numbers of thousands of digits and nesting without end are TOML to the library.
         raise MappingError(f"{origin}: {wrong}") from None
     top = Table(values, origin)
     top.only(TOP_KEYS)
@@ -305,8 +331,10 @@ def parse_mapping(text: str, *, origin: str) -> FileMapping:
         top.wrong("delimiter must be one character")
     try:
         encoding = codecs.lookup(top.text("encoding", "utf-8")).name
-    except LookupError:
-        top.wrong(f"encoding {values['encoding']!r} is unknown")
+        # Some are not of text, and some cannot leave bytes as they are.
+        "A".encode(encoding).decode(encoding, "surrogateescape")
+    except (LookupError, ValueError):
+        top.wrong(f"encoding {values['encoding']!r} is unknown, or no file can be read by it")
     given, lookups = values.get("fields"), values.get("lookup", {})
     if not isinstance(given, dict) or not isinstance(lookups, dict):
         top.wrong("the table [fields] is missing, or lookup is not a table")
@@ -321,11 +349,12 @@ def parse_mapping(text: str, *, origin: str) -> FileMapping:
         if name not in known:
             table.wrong(f"{record} has no such field{like(name, known)}")
         rules = _field(table, known[name], value, defaults)
-        fields[name] = MappedField(known[name], tuple(rules), line)
+        is_pseudonym = _is_pseudonym(table, known[name], value)
+        fields[name] = MappedField(known[name], tuple(rules), line, is_pseudonym)
     missing = [t.name for t in known.values() if not t.has_default and t.name not in fields]
     if missing:
         top.wrong(f"[fields] lacks {', '.join(missing)}, which {record} requires")
-    return FileMapping(
+    mapping = FileMapping(
         name=top.text("name", Path(origin).stem),
         origin=origin,
         record=record,
@@ -336,6 +365,8 @@ def parse_mapping(text: str, *, origin: str) -> FileMapping:
         decimal=top.text("decimal", "."),
         thousands=top.text("thousands", ""),
     )
+    _check_secrets(mapping)
+    return mapping
 
 
 def load_mapping(name_or_path: str | Path) -> FileMapping:

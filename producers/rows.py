@@ -4,14 +4,19 @@ Real columns repeat themselves (a vehicle type, a station, a price with two deci
 field keeps a bounded memory of the texts it has read: a text is parsed once, and each later row
 costs a look-up. One set of rules serves every file format, and a row's result never depends on the
 rows around it.
+
+Where the mapping has a pseudonym, natural ids end here: neither the batch nor a refused row has
+one. The bytes of a refused row are then its other columns as JSON.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
+from producers.pseudonyms import NoKeyError, Pseudonyms
 from producers.rules import FileMapping, MappedField, UnmappableError, Value, field_reader
 from producers.targets import targets
 from schemas.columns import arrow_schema
@@ -101,9 +106,17 @@ class _FieldColumn:
 
 
 class RowMapper:
-    """Turns blocks of rows into batches of one record."""
+    """Turns blocks of rows into batches of one record.
 
-    def __init__(self, mapping: FileMapping) -> None:
+    Raises:
+        ValueError: The mapping has a pseudonym, and nobody gave the keys.
+    """
+
+    def __init__(self, mapping: FileMapping, pseudonyms: Pseudonyms | None = None) -> None:
+        self.natural_columns = mapping.natural_columns
+        if self.natural_columns and pseudonyms is None:
+            raise ValueError(f"mapping {mapping.name} has a pseudonym: it needs the keys")
+        self.pseudonyms = pseudonyms if self.natural_columns else None
         self.schema = arrow_schema(mapping.record)
         self.columns = {f.target.name: _FieldColumn(f, mapping) for f in mapping.fields}
         self.targets = targets(mapping.record)
@@ -115,6 +128,8 @@ class RowMapper:
         """
         problems: dict[int, UnmappableError] = {}
         values = {name: column.of(rows, problems) for name, column in self.columns.items()}
+        if self.pseudonyms is not None:
+            values["account_id"] = _replaced(values, self.pseudonyms, problems)
         kept = [row for row in range(len(rows.lines)) if row not in problems] if problems else None
         count = len(rows.lines) - len(problems)
         arrays: list[pa.Array] = []
@@ -126,7 +141,43 @@ class RowMapper:
             else:
                 arrays.append(pa.array(column if kept is None else [column[r] for r in kept], kind))
         refused = [
-            UnmappedRow(file, rows.lines[row], problem.code, problem.reason, rows.raws(row))
+            UnmappedRow(file, rows.lines[row], problem.code, problem.reason, self._raw(rows, row))
             for row, problem in sorted(problems.items())
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema), refused
+
+    def _raw(self, rows: Rows, row: int) -> bytes:
+        if self.pseudonyms is None:
+            return rows.raws(row)
+        shown = rows.columns.keys() - self.natural_columns
+        texts = {name: column[row] for name, column in rows.columns.items() if name in shown}
+        return json.dumps(texts, ensure_ascii=False).encode()
+
+
+def _replaced(
+    values: Mapping[str, Sequence[Value]],
+    pseudonyms: Pseudonyms,
+    problems: dict[int, UnmappableError],
+) -> list[Value]:
+    """Return the pseudonym of each row's account; rows of a programme without a key are refused."""
+    programmes = values["programme"]
+    natural_ids = cast(Sequence[str], values["account_id"])
+    different = set(programmes)
+    if len(different) == 1 and not problems:
+        groups: dict[Value, Sequence[int]] = {programmes[0]: range(len(programmes))}
+    else:
+        # A row that is refused already may lack either.
+        good = [row for row in range(len(programmes)) if row not in problems]
+        groups = {name: [row for row in good if programmes[row] == name] for name in different}
+    replaced: list[Value] = [None] * len(programmes)
+    for name, at in groups.items():
+        if not at:
+            continue
+        try:
+            made = pseudonyms.of_many(str(name), [natural_ids[row] for row in at])
+        except NoKeyError as wrong:
+            problems |= dict.fromkeys(at, UnmappableError("row_bad_value", f"programme: {wrong}"))
+            continue
+        for row, pseudonym in zip(at, made, strict=True):
+            replaced[row] = pseudonym
+    return replaced

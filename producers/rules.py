@@ -18,6 +18,9 @@ from schemas.fields import Field
 
 VALUE_SHOWN_MAX = 80
 
+TEXT_CHARS_MAX = 10_000
+"""So that a record fits into a message, whatever all its texts are."""
+
 Value = str | int | None
 
 
@@ -56,11 +59,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class MappedField:
-    """A field of the record, the rules tried for it, and the line of the mapping that says so."""
+    """A field of the record, the rules tried for it, and the line of the mapping that says so.
+
+    What a pseudonym's rules give is a natural id: it is replaced, and no reason quotes it.
+    """
 
     target: Field
     rules: tuple[Rule, ...]
     line: int
+    pseudonym: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -86,6 +93,11 @@ class FileMapping:
     def columns(self) -> tuple[str, ...]:
         """Every column the mapping reads, each once."""
         return tuple(dict.fromkeys(c for field in self.fields for c in field.columns))
+
+    @property
+    def natural_columns(self) -> frozenset[str]:
+        """The columns that say whose account it is, where a pseudonym stands for them."""
+        return frozenset(c for field in self.fields if field.pseudonym for c in field.columns)
 
 
 def fold(text: str) -> str:
@@ -127,15 +139,22 @@ def _converter(rule: Rule, target: Field, mapping: FileMapping) -> Callable[[str
 
             return symbol
         case _:
-            return str
+
+            def short(text: str) -> str:
+                if len(text) > TEXT_CHARS_MAX:
+                    raise ConversionError(f"has more than {TEXT_CHARS_MAX:,} characters")
+                return text
+
+            return short
 
 
 class Attempt:
     """A rule made ready: `of` gives the value, or None with the reason appended to a list."""
 
-    def __init__(self, rule: Rule, target: Field, mapping: FileMapping) -> None:
+    def __init__(self, rule: Rule, field: MappedField, mapping: FileMapping) -> None:
         self.rule = rule
-        self.convert = _converter(rule, target, mapping)
+        self.is_secret = field.pseudonym
+        self.convert = _converter(rule, field.target, mapping)
         self.named = " and ".join(f"column {c!r}" for c in rule.columns)
 
     def of(self, texts: Mapping[str, str | None], empty: list[str], misses: list[str]) -> Value:
@@ -177,7 +196,7 @@ class Attempt:
 
     def _told(self, text: str) -> str:
         """Return the columns and the value, as a reason tells them."""
-        return f"{self.named} value {shown(text)}"
+        return f"{self.named} value {'(withheld)' if self.is_secret else shown(text)}"
 
 
 def field_reader(
@@ -188,7 +207,7 @@ def field_reader(
     The function raises:
         UnmappableError: No rule gives a value, or the value can't be read.
     """
-    attempts: Sequence[Attempt] = [Attempt(rule, field.target, mapping) for rule in field.rules]
+    attempts: Sequence[Attempt] = [Attempt(rule, field, mapping) for rule in field.rules]
     name = field.target.name
 
     def read(texts: Mapping[str, str | None]) -> Value:

@@ -23,9 +23,17 @@ import pyarrow.parquet as pq
 
 from producers.mapping import MappingError
 from producers.rows import Rows, UnmappedRow
-from producers.rules import FileMapping, shown
+from producers.rules import FileMapping
 
 CODE = "row_unmapped"
+
+LINE_CHARS_MAX = 1 << 20
+"""A longer line is passed over, and only its beginning is ever held."""
+
+BLOCK_CHARS_MAX = 32 << 20
+"""Characters of a block, give or take a row: what bounds the memory where rows are long."""
+
+TOO_LONG = f"the line has more than {LINE_CHARS_MAX:,} characters"
 
 Texts = Sequence[str | None]
 
@@ -89,10 +97,17 @@ def _blocks(
     """Gather rows into blocks of at most `rows_max`, refusing those that aren't text."""
 
     def bytes_of(raw: str) -> bytes:
-        return raw.rstrip("\r\n").encode(mapping.encoding, "surrogateescape")
+        # What can't be mapped can't be parted into what is secret and what is not.
+        if mapping.natural_columns:
+            return b""
+        try:
+            return raw.rstrip("\r\n").encode(mapping.encoding, "surrogateescape")
+        except UnicodeEncodeError:
+            # What stands for bytes that were no text cannot be written in every encoding.
+            return raw.rstrip("\r\n").encode("utf-8", "surrogatepass")
 
     names = mapping.columns
-    while taken := list(islice(read, rows_max)):
+    while taken := _taken(read, rows_max):
         lines = [row for row in taken if isinstance(row, _Line)]
         refused = [
             UnmappedRow(file, row.number, CODE, row.reason, bytes_of(row.raw))
@@ -115,6 +130,33 @@ def _blocks(
             partial(lambda lines, at: bytes_of(lines[at].raw), lines),
         )
         yield Block(rows, refused)
+
+
+def _taken(read: Iterator[_Line | _NoRow], rows_max: int) -> list[_Line | _NoRow]:
+    taken, chars = [], 0
+    for row in islice(read, rows_max):
+        taken.append(row)
+        chars += len(row.raw)
+        if chars >= BLOCK_CHARS_MAX:
+            break
+    return taken
+
+
+class _Cut(str):
+    """The beginning of a line that is too long."""
+
+    __slots__ = ()
+
+
+def _bounded(source: IO[str]) -> Iterator[str]:
+    """Yield physical lines; of one that is too long its beginning."""
+    while line := source.readline(LINE_CHARS_MAX + 1):
+        if len(line) <= LINE_CHARS_MAX or line.endswith(("\n", "\r")):
+            yield line
+            continue
+        yield _Cut(line[:LINE_CHARS_MAX])
+        while (rest := source.readline(LINE_CHARS_MAX)) and not rest.endswith(("\n", "\r")):
+            pass
 
 
 class _Lines:
@@ -153,7 +195,7 @@ def _csv_rows(lines: _Lines, mapping: FileMapping, *, file: str) -> Iterator[_Li
         else:
             if row is None:
                 return
-            if len(row) == width:
+            if len(row) == width and not isinstance(lines.taken[-1], _Cut):
                 taken = lines.taken
                 yield _Line(number, pick(row), taken[0] if len(taken) == 1 else "".join(taken))
                 continue
@@ -161,9 +203,21 @@ def _csv_rows(lines: _Lines, mapping: FileMapping, *, file: str) -> Iterator[_Li
                 continue
             reason = f"the row has {len(row)} columns, the header has {width}"
         first, *rest = lines.taken
+        if isinstance(first, _Cut):
+            reason = TOO_LONG
         lines.given_back.extendleft(reversed(rest))
         lines.taken = [first]
         yield _NoRow(number, reason, first)
+
+
+def first_row(source: IO[str], mapping: FileMapping) -> str:
+    """Return the row of a CSV source that names its columns, as it stands there."""
+    lines = _Lines(iter(source))
+    try:
+        next(csv.reader(lines, delimiter=mapping.delimiter, strict=True), None)
+    except csv.Error:
+        return ""
+    return "".join(lines.taken).rstrip("\r\n")
 
 
 def csv_blocks(
@@ -173,7 +227,7 @@ def csv_blocks(
 
     Lines are physical, counted from 1 at the header; a row with quoted newlines has several.
     """
-    rows = _csv_rows(_Lines(iter(source)), mapping, file=file)
+    rows = _csv_rows(_Lines(_bounded(source)), mapping, file=file)
     return _blocks(rows, mapping, file=file, rows_max=rows_max)
 
 
@@ -198,14 +252,16 @@ def _value_at(row: dict[str, object], name: str) -> str | None:
 
 
 def _json_rows(source: IO[str], names: Sequence[str]) -> Iterator[_Line | _NoRow]:
-    for number, line in enumerate(source, start=1):
+    for number, line in enumerate(_bounded(source), start=1):
         if not line.strip():
             continue
         try:
+            if isinstance(line, _Cut):
+                raise ValueError(TOO_LONG)
             # Numbers stay the text they are: 6.31 must not become the double next to it.
             row = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
             if not isinstance(row, dict):
-                raise ValueError(f"the line is not a JSON object but {shown(line.strip())}")
+                raise ValueError(f"the line is not a JSON object but a {type(row).__name__}")
             yield _Line(number, [_value_at(row, name) for name in names], line)
         except (ValueError, RecursionError) as wrong:
             yield _NoRow(number, str(wrong), line)

@@ -9,33 +9,19 @@ Source: Apache Kafka protocol guide, record batch v2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.util import calc_crc32c
 
-from schemas.kernel import (
-    BROKEN,
-    Int64Array,
-    Number,
-    UInt8Array,
-    bytes_of,
-    kernel,
-    read_varint,
-)
+from schemas.kernel import BROKEN, Int64Array, Number, UInt8Array, bytes_of, kernel, read_varint
 from schemas.raw import NULL, Raw
+from schemas.unpacking import UNPACKED_BYTES_MAX, unpacked
 
-DECODERS: Final[Mapping[int, Callable[[bytes], bytes]]] = {
-    1: gzip_decode,
-    2: snappy_decode,
-    3: lz4_decode,
-    4: zstd_decode,
-}
 HEADER_BYTES: Final = 61
 CHECKED_FROM: Final = 21
 """Where the bytes begin that the checksum covers: the attributes."""
@@ -43,6 +29,11 @@ CHECKED_FROM: Final = 21
 # Columns of a table of batch headers, and of a table of records.
 AT, SIZE, BASE, MAGIC, CRC, ATTRIBUTES, LAST, FIRST_TIME, MAX_TIME, PRODUCER, COUNT = range(11)
 OFFSET, TIMESTAMP, KEY_AT, KEY_SIZE, VALUE_AT, VALUE_SIZE, HEADERS_AT = range(7)
+
+RECORD_BYTES_MIN: Final = 7
+"""Size, attributes, time, offset, key, value and headers take a byte each at least."""
+MARKER_BYTES: Final = 4
+OFFSET_MAX: Final = 2**62
 
 CODEC: Final = 0x07
 LOG_APPEND_TIME: Final = 0x08
@@ -60,6 +51,8 @@ class Records:
         keys: Raw keys.
         values: Raw values; a tombstone is a null.
         headers_at: Where in the buffer of the values the headers of each begin, shape (n,).
+        begin: The offset that was read from; -1 where not known. What lies between it and the first
+            record was left out.
     """
 
     offsets: Int64Array
@@ -67,22 +60,14 @@ class Records:
     keys: Raw
     values: Raw
     headers_at: Int64Array
+    begin: int = -1
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     def headers(self, index: int) -> list[tuple[str, bytes]]:
         """Return the headers of a record; a null value reads as empty."""
-        data = self.values.data
-        count, at = read_varint(data, int(self.headers_at[index]), len(data))
-        headers = []
-        for _ in range(count):
-            size, at = read_varint(data, at, len(data))
-            name = data[at : at + size].tobytes().decode()
-            size, at = read_varint(data, at + size, len(data))
-            headers.append((name, data[at : at + max(size, 0)].tobytes()))
-            at += max(size, 0)
-        return headers
+        return headers_at(self.values.data, int(self.headers_at[index]))
 
     def have_headers(self) -> Int64Array:
         """Return which records have headers."""
@@ -120,21 +105,25 @@ class RecordColumns(Iterator[Records]):
         room = len(data) // HEADER_BYTES
         heads = np.empty((room, COUNT + 1), dtype=np.int64)
         self._heads = heads[: _walk(self._data, heads)]
+        self._sound = _sound(self._heads)
+        self._marker_of: dict[int, int] = {}
         self._next_batch = 0
         self._left: Records | None = None
 
     def __next__(self) -> Records:
-        pieces, count, most = [], 0, self._records_max()
-        while count < most and (piece := self._piece()) is not None:
+        pieces, count, most, room = [], 0, self._records_max(), UNPACKED_BYTES_MAX
+        begin = self.next_fetch_offset
+        while count < most and room > 0 and (piece := self._piece()) is not None:
             pieces.append(self._bounded(piece, most - count))
             count += len(pieces[-1])
+            room -= 0 if piece.values.data is self._data else len(piece.values.data)
         if not pieces:
             raise StopIteration
         # What the last batch has beyond its records, markers or compacted ones, is passed with it.
         self.next_fetch_offset = (
             int(pieces[-1].offsets[-1]) + 1 if self._left is not None else self._behind()
         )
-        return pieces[0] if len(pieces) == 1 else joined(pieces)
+        return replace(pieces[0] if len(pieces) == 1 else joined(pieces), begin=begin)
 
     def _behind(self) -> int:
         """Return the offset behind the last batch that was read."""
@@ -151,6 +140,8 @@ class RecordColumns(Iterator[Records]):
             return self._left
         while self._next_batch < len(self._heads):
             first = self._next_batch
+            if first == self._sound:
+                raise CorruptRecordException(f"batch {first} does not follow the one before it")
             self._next_batch += 1
             head = self._heads[first]
             data, at = self._opened(head)
@@ -167,7 +158,7 @@ class RecordColumns(Iterator[Records]):
 
     def _extend(self) -> None:
         """Go on over uncompressed batches that need no look: small ones come by the thousand."""
-        while self._next_batch < len(self._heads) and not self._aborted:
+        while self._next_batch < self._sound and not self._aborted:
             head = self._heads[self._next_batch]
             if head[ATTRIBUTES] & (CODEC | CONTROL) or head[PRODUCER] in self._aborted_producers:
                 return
@@ -186,10 +177,7 @@ class RecordColumns(Iterator[Records]):
         codec = int(head[ATTRIBUTES]) & CODEC
         if not codec:
             return self._data, at + HEADER_BYTES
-        if codec not in DECODERS:
-            raise CorruptRecordException(f"unknown compression {codec}")
-        packed = self._data[at + HEADER_BYTES : at + size].tobytes()
-        return bytes_of(DECODERS[codec](packed)), 0
+        return unpacked(codec, self._data[at + HEADER_BYTES : at + size].tobytes()), 0
 
     def _is_left_out(self, batch: int, data: UInt8Array, at: int) -> bool:
         """Follow aborted transactions; return whether a batch belongs to one, or is a marker."""
@@ -208,7 +196,10 @@ class RecordColumns(Iterator[Records]):
     def _aborts(self, head: Int64Array, data: UInt8Array, at: int) -> bool:
         """Return whether a control batch aborts, and does not commit, a transaction."""
         marker = self._parsed(data, at, head[None, :], keep_all=True)
-        return len(marker) > 0 and bool(ControlRecord.parse(marker.keys[0]) == ABORT_MARKER)
+        key = marker.keys[0] if len(marker) else None
+        if key is None or len(key) < MARKER_BYTES:
+            raise CorruptRecordException(f"the marker at {head[BASE]} says nothing")
+        return bool(ControlRecord.parse(key) == ABORT_MARKER)
 
     def _is_committed(self, batch: int) -> bool:
         """Return whether the marker that ends the transaction of a batch is here, and commits.
@@ -216,11 +207,17 @@ class RecordColumns(Iterator[Records]):
         The embedded broker names aborted transactions that ended before what was asked for; Apache
         Kafka does not. Taken at its word it would make a reader pass over committed records.
         """
-        producer = self._heads[batch, PRODUCER]
-        for later in self._heads[batch + 1 :]:
-            if later[PRODUCER] == producer and later[ATTRIBUTES] & CONTROL:
-                return not self._aborts(later, *self._opened(later))
-        return False
+        producer = int(self._heads[batch, PRODUCER])
+        marker = self._marker_of.get(producer, -1)
+        if marker <= batch:
+            later = self._heads[batch + 1 :]
+            found = (later[:, PRODUCER] == producer) & (later[:, ATTRIBUTES] & CONTROL != 0)
+            marker = batch + 1 + (int(found.argmax()) if found.any() else len(later))
+            self._marker_of[producer] = marker
+        if marker == len(self._heads):
+            return False
+        head = self._heads[marker]
+        return not self._aborts(head, *self._opened(head))
 
     def _parsed(
         self, data: UInt8Array, at: int, heads: Int64Array, *, keep_all: bool = False
@@ -231,7 +228,10 @@ class RecordColumns(Iterator[Records]):
         ends = heads[:, AT] + heads[:, SIZE]
         if alone and heads[0, ATTRIBUTES] & CODEC:
             ends = np.array([len(data)])
-        table = np.empty((int(heads[:, COUNT].sum()), HEADERS_AT + 1), dtype=np.int64)
+        counts, room = heads[:, COUNT], (ends - starts) // RECORD_BYTES_MIN
+        if (counts < 0).any() or (counts > room).any():
+            raise CorruptRecordException(f"the batch at {heads[0, BASE]} cannot hold its records")
+        table = np.empty((int(counts.sum()), HEADERS_AT + 1), dtype=np.int64)
         least = 0 if keep_all else self.next_fetch_offset
         count = _parse(data, starts, ends, heads, least, table)
         if count == BROKEN:
@@ -246,11 +246,27 @@ class RecordColumns(Iterator[Records]):
         )
 
 
+def headers_at(data: UInt8Array, at: int) -> list[tuple[str, bytes]]:
+    """Return the headers that begin at a place; a null value reads as empty."""
+    count, at = read_varint(data, at, len(data))
+    headers = []
+    for _ in range(count):
+        size, at = read_varint(data, at, len(data))
+        name = data[at : at + size].tobytes().decode()
+        size, at = read_varint(data, at + size, len(data))
+        headers.append((name, data[at : at + max(size, 0)].tobytes()))
+        at += max(size, 0)
+    return headers
+
+
 def joined(pieces: Sequence[Records]) -> Records:
     """Return consecutive records as one."""
-    buffers = [piece.values.data for piece in pieces]
-    data = bytes_of(np.concatenate(buffers))
-    bases = np.cumsum([0, *map(len, buffers[:-1])]).tolist()
+    # Uncompressed batches share what was fetched, which is large: each buffer is copied once.
+    buffers = {id(piece.values.data): piece.values.data for piece in pieces}
+    data = bytes_of(np.concatenate(list(buffers.values())))
+    ends = np.cumsum([len(each) for each in buffers.values()]).tolist()
+    base_of = dict(zip(buffers, [0, *ends[:-1]], strict=True))
+    bases = [base_of[id(piece.values.data)] for piece in pieces]
 
     def moved(columns: Sequence[Int64Array]) -> Int64Array:
         return np.concatenate([column + base for column, base in zip(columns, bases, strict=True)])
@@ -278,6 +294,14 @@ def _part(records: Records, first: int, end: int) -> Records:
         Raw(values.data, values.begins[part], values.sizes[part]),
         records.headers_at[part],
     )
+
+
+def _sound(heads: Int64Array) -> int:
+    """Return how many batches there are before one whose offsets are no offsets, or come again."""
+    base, last = heads[:, BASE], heads[:, LAST]
+    wrong = (base < 0) | (base > OFFSET_MAX) | (last < 0)
+    wrong[1:] |= base[1:] <= base[:-1] + last[:-1]
+    return int(wrong.argmax()) if wrong.any() else len(heads)
 
 
 @kernel
@@ -323,7 +347,7 @@ def _parse(
     """Read the records from an offset on; return how many, or BROKEN."""
     row = 0
     for batch in range(len(starts)):
-        at, end, head = starts[batch], ends[batch], heads[batch]
+        at, end, head, last = starts[batch], ends[batch], heads[batch], np.int64(-1)
         for _ in range(head[COUNT]):
             size, at = read_varint(data, at, end)
             if at == BROKEN or size < 1 or size > end - at:
@@ -335,6 +359,9 @@ def _parse(
             delta, at = read_varint(data, at, behind)
             if at == BROKEN:
                 return BROKEN
+            if delta <= last or delta > head[LAST]:
+                return BROKEN
+            last = delta
             record = table[row]
             record[OFFSET] = head[BASE] + delta
             record[TIMESTAMP] = head[FIRST_TIME] + time

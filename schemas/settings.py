@@ -5,19 +5,23 @@ Fields are str, int, float, bool, Path, a Literal, tuple[str, ...] (separated by
 them `| None`, or another such class, whose fields are read under their own names. What is not set
 takes the field's default. Variables nobody asks for are left alone: several processes with
 different settings share one environment.
+
+A field made by `secret` never shows in a `repr`. Its text comes from its variable, or from the file
+that the variable with `_FILE` at its end names, as Docker and Kubernetes hand over secrets.
 """
 
 import math
 import ssl
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
 PREFIX: Final = "CARBONFLOW_"
+FILE: Final = "_FILE"
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -47,6 +51,8 @@ def read_settings(cls: type[T], environ: Mapping[str, str]) -> T:
         wanted, name = hints[each.name], variable(each.name)
         if is_dataclass(wanted) and isinstance(wanted, type):
             values[each.name] = read_settings(wanted, environ)
+        elif is_secret(each):
+            values[each.name] = _secret(name, environ)
         elif name in environ:
             values[each.name] = _value(name, environ[name], wanted)
         elif each.default is MISSING and each.default_factory is MISSING:
@@ -66,6 +72,62 @@ def variable(field_name: str) -> str:
     'CARBONFLOW_BOOTSTRAP'
     """
     return PREFIX + field_name.upper()
+
+
+def secret() -> Any:
+    """Return a field for a secret, None where it is not given."""
+    return field(default=None, repr=False, metadata={"secret": True})
+
+
+def is_secret(each: Field[Any]) -> bool:
+    """Return whether a field holds a secret."""
+    return bool(each.metadata.get("secret"))
+
+
+def variables(each: Field[Any]) -> tuple[str, ...]:
+    """Return the variables a field can be read from, one of which may be set."""
+    name = variable(each.name)
+    return (name, name + FILE) if is_secret(each) else (name,)
+
+
+def trusted(cafile: Path | None, name: str) -> ssl.SSLContext:
+    """Return what checks certificates: against those of a file, or the system's.
+
+    Args:
+        cafile: Certificates in PEM.
+        name: The variable that names the file.
+
+    Raises:
+        ValueError: It cannot be read, or holds no certificates.
+    """
+    try:
+        return ssl.create_default_context(cafile=cafile)
+    except ssl.SSLError:
+        raise ValueError(f"{name} is {str(cafile)!r}, which holds no certificates in PEM") from None
+    except OSError as error:
+        raise ValueError(f"{name} is {str(cafile)!r}, which {_unread(error)}") from error
+
+
+def _secret(name: str, environ: Mapping[str, str]) -> str | None:
+    given, path = environ.get(name) or None, environ.get(name + FILE, "").strip()
+    if not path:
+        return given
+    if given is not None:
+        raise SettingsError(f"{name} and {name}{FILE} are both set; set one of them")
+    where = f"{name}{FILE} is {path!r}, which"
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except OSError as error:
+        raise SettingsError(f"{where} {_unread(error)}") from error
+    except UnicodeDecodeError:
+        raise SettingsError(f"{where} is no text in UTF-8") from None  # It would show the bytes.
+    if len(lines) != 1 or not lines[0]:
+        raise SettingsError(f"{where} holds {len(lines)} lines, not one with the secret")
+    return lines[0]
+
+
+def _unread(error: OSError) -> str:
+    return f"cannot be read: {(error.strerror or str(error)).lower()}"
 
 
 def _value(name: str, text: str, wanted: Any) -> Any:
@@ -117,18 +179,30 @@ class BrokerSettings:
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     sasl_username: str | None = None
-    sasl_password: str | None = field(default=None, repr=False)
+    sasl_password: str | None = secret()
     ssl_cafile: Path | None = None
     """Certificates to trust; the system's where not given."""
 
     def __post_init__(self) -> None:
-        """Refuse SASL without its three settings, and secrets that would go unused."""
+        """Refuse SASL without its three settings, and what would go unused."""
         given = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
         if self.security_protocol.startswith("SASL_") != all(given) or any(given) != all(given):
             raise ValueError(
                 f"{variable('security_protocol')} {self.security_protocol} and CARBONFLOW_SASL_*"
                 " must be set together: mechanism, username and password, or none of them"
             )
+        if self.ssl_cafile is not None:
+            if not self.is_encrypted:
+                raise ValueError(
+                    f"{variable('ssl_cafile')} is set, but with {variable('security_protocol')} "
+                    f"{self.security_protocol} there is no TLS"
+                )
+            self._trusted()
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether connections use TLS."""
+        return self.security_protocol.endswith("SSL")
 
     def topic(self, name: str) -> str:
         """Return the name on the cluster of a topic of the catalogue."""
@@ -138,16 +212,28 @@ class BrokerSettings:
         """Return keyword arguments for aiokafka's clients; reads `ssl_cafile` if TLS is on.
 
         Raises:
-            OSError: `ssl_cafile` cannot be read.
+            ValueError: `ssl_cafile` cannot be read any more.
         """
         options: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap,
             "security_protocol": self.security_protocol,
         }
-        if self.security_protocol.endswith("SSL"):
-            options["ssl_context"] = ssl.create_default_context(cafile=self.ssl_cafile)
+        if self.is_encrypted:
+            options["ssl_context"] = self._trusted()
         if self.sasl_mechanism is not None:
             options["sasl_mechanism"] = self.sasl_mechanism
             options["sasl_plain_username"] = self.sasl_username
             options["sasl_plain_password"] = self.sasl_password
         return options
+
+    def _trusted(self) -> ssl.SSLContext:
+        return trusted(self.ssl_cafile, variable("ssl_cafile"))
+
+
+UNSECURED: Final[Mapping[str, str]] = {
+    name: ""
+    for each in fields(BrokerSettings)
+    if each.name.startswith(("sasl_", "ssl_"))
+    for name in variables(each)
+} | {variable("security_protocol"): "PLAINTEXT"}
+"""Variables that make a broker's connections plain, whatever else an environment says."""

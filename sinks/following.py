@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -33,6 +34,7 @@ PARTITION_BYTES_MAX: Final = 2 << 20
 RECORDS_MAX: Final = 8_192
 POLL_MS: Final = 500
 LOOK_S: Final = 0.1
+TOLD_AFTER_S: Final = 10.0
 MEASURE_EVERY_S: Final = 1.0
 
 log = logging.getLogger("carbonflow.balances")
@@ -81,7 +83,13 @@ class FollowedBalances:
         try:
             pace(consumer)
             fetch_columns(consumer, records_max=lambda: RECORDS_MAX)
-            while topic not in await consumer.topics():  # noqa: ASYNC110 (nobody tells)
+            told_s = time.monotonic() + TOLD_AFTER_S
+            while topic not in await consumer.topics():
+                if time.monotonic() > told_s:
+                    whom = self._settings.sasl_username
+                    seen = f", or {whom!r} has no right to see it" if whom else ""
+                    log.warning("waiting for the topic %s: there is none%s", topic, seen)
+                    told_s = math.inf
                 await asyncio.sleep(LOOK_S)
             # Without a group this is all partitions, those added later among them.
             consumer.subscribe([topic])

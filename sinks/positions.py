@@ -1,7 +1,8 @@
 """Source positions: which records of the activity topics there are, each counted once.
 
 A record is known by its place (topic, partition, offset). It is in the table of its topic if it
-could be decoded, in the refusals if the worker refused it, or in both. A record found in the wrong
+could be decoded (or in `erasures`, once it is erased), in the refusals if the worker refused it, or
+in both. A record found in the wrong
 partition is produced again to the right one, and the copy names its original in `rekeyed_from`; the
 original then stands for nothing and is left out.
 """
@@ -13,16 +14,17 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class ActivityTopic:
-    """An activity topic without prefix, the view of its records, and what transfers call it."""
+    """An activity topic without prefix, its table, the view of its places, and the activity."""
 
     topic: str
-    view: str
+    table: str
+    places: str
     activity: str
 
 
 ACTIVITY_TOPICS: Final = (
-    ActivityTopic("charging-sessions", "sessions", "charging"),
-    ActivityTopic("freight-trips", "trips", "freight"),
+    ActivityTopic("charging-sessions", "charging_sessions", "session_places", "charging"),
+    ActivityTopic("freight-trips", "freight_trips", "trip_places", "freight"),
 )
 
 
@@ -50,7 +52,8 @@ def source_events(where: ActivityTopic, worked: Mapping[int, int] | None = None)
     """Return SQL that counts the records of an activity topic below the worked offsets."""
     refused = refused_places(where, worked)
     return (
-        f"((SELECT count() FROM {{db}}.{where.view} WHERE {below(worked, '_partition', '_offset')} "
+        f"((SELECT count() FROM {{db}}.{where.places} "
+        f"WHERE {below(worked, '_partition', '_offset')} "
         f"AND (_partition, _offset) NOT IN ({rekeyed_places(where)}) "
         f"AND (_partition, _offset) NOT IN ({refused})) "
         f"+ (SELECT count() FROM ({refused})))"
@@ -72,5 +75,5 @@ def rekeyed_places(where: ActivityTopic) -> str:
     return (
         "SELECT toInt32(splitByChar(':', assumeNotNull(_rekeyed_from))[1]) AS p, "
         "toInt64(splitByChar(':', assumeNotNull(_rekeyed_from))[2]) AS o "
-        f"FROM {{db}}.{where.view} WHERE _rekeyed_from IS NOT NULL"
+        f"FROM {{db}}.{where.places} WHERE _rekeyed_from IS NOT NULL"
     )

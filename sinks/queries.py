@@ -7,12 +7,19 @@ may be used from several threads.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from typing import Any, Final, TypeVar, get_type_hints
 
 from sinks.connect import Client, database_name
 from sinks.cursor import from_cursor, to_cursor
+from sinks.filters import (
+    REPLAYED,
+    FactorFilter,
+    RefusalFilter,
+    refusal_place,
+    refusals_where,
+)
 from sinks.positions import ACTIVITY_TOPICS, source_events
 from sinks.records import (
     Balance,
@@ -28,6 +35,8 @@ from sinks.records import (
     Transfer,
 )
 
+__all__ = ["FactorFilter", "Queries", "RefusalFilter"]
+
 T = TypeVar("T")
 
 SIGNED_MG: Final = "if(credit_account = account_id, amount_mg, -amount_mg)"
@@ -38,23 +47,12 @@ LIMIT_MAX: Final = 10_000
 _EXPRESSIONS: Final = {
     "refusal_id": "concat(toString(_partition), '-', toString(_offset))",
     "refused_at": "toUnixTimestamp64Milli(_timestamp)",
+    "is_replayed": f"CAST({REPLAYED}, 'Bool')",
     "valid_from": "toUnixTimestamp64Milli(valid_from)",
     "valid_to": "toUnixTimestamp64Milli(valid_to)",
     # Factors have one partition, so that there is one order.
     "published_order": "_offset",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FactorFilter:
-    """Which factors to list; None leaves a field open, `at` is when they must be valid [ms]."""
-
-    release: str | None = None
-    kind: str | None = None
-    region: str | None = None
-    subject: str | None = None
-    boundary: str | None = None
-    at: int | None = None
 
 
 class Queries:
@@ -224,23 +222,14 @@ class Queries:
         return hours or (named,)
 
     def refusals(
-        self,
-        *,
-        code: str | None = None,
-        origin: str | None = None,
-        cursor: str | None = None,
-        limit: int = 100,
+        self, which: RefusalFilter, *, cursor: str | None = None, limit: int = 100
     ) -> Page[Refusal]:
         """Return refusals, without their bytes, by their place in the topic.
 
         Raises:
             CursorError: `cursor` is not one of this list.
         """
-        where, values = ["true"], dict[str, Any]()
-        for name, value in (("code", code), ("origin", origin)):
-            if value is not None:
-                where.append(f"{name} = {{{name}:String}}")
-                values[name] = value
+        where, values = refusals_where(which)
         if cursor is not None:
             values["after_partition"], values["after_offset"] = from_cursor(cursor, int, int)
             where.append("(_partition, _offset) > ({after_partition:Int64}, {after_offset:Int64})")
@@ -326,23 +315,6 @@ class Queries:
 
     def _values(self, cls: type[T], sql: str, **values: Any) -> tuple[T, ...]:
         return tuple(_value(cls, row) for row in self._rows(sql, **values))
-
-
-def refusal_place(refusal_id: str) -> tuple[int, int]:
-    """Return partition and offset of a refusal.
-
-    Raises:
-        ValueError: It is not a refusal's id.
-
-    >>> refusal_place("3-1200")
-    (3, 1200)
-    """
-    partition, _, offset = refusal_id.partition("-")
-    if not (
-        partition.isdecimal() and offset.isdecimal() and len(partition) < 10 and len(offset) < 19
-    ):
-        raise ValueError(f"not a refusal's id: {refusal_id!r}")
-    return int(partition), int(offset)
 
 
 @cache

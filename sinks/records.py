@@ -164,6 +164,10 @@ class Refusal:
 
     `refusal_id` is its place in the topic of refusals, `partition-offset`. A worker's refusal names
     topic, partition, offset and timestamp of the source record, a loader's file and line.
+
+    `source` and `account_id` are those of the record as far as it can be read; else the account is
+    the key. `attempt` is how often it had been sent again before it was refused, `value_bytes`
+    its size where only its beginning is kept, `is_replayed` whether it was sent again since.
     """
 
     refusal_id: str
@@ -176,6 +180,11 @@ class Refusal:
     timestamp: Instant | None
     file: str
     line: int | None
+    source: str
+    account_id: str
+    attempt: int
+    value_bytes: int | None
+    is_replayed: bool
     refused_at: Instant
 
 

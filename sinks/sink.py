@@ -130,7 +130,7 @@ async def run_sink(
         pace(consumer)
         fetch_columns(consumer, records_max=lambda: ROWS_AT_A_TIME)
         names = {settings.prefix + topic: topic for topic in ROUTES}
-        await _await_topics(consumer, names, settings.sink_topics_wait_ms_max)
+        await _await_topics(consumer, names, settings)
         # One thread makes rows while the other waits for the store.
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="sink") as threads:
             writer = Writer(client, database=settings.database)
@@ -144,12 +144,16 @@ async def run_sink(
 
 
 async def _await_topics(
-    consumer: AIOKafkaConsumer, names: Collection[str], wait_ms_max: int
+    consumer: AIOKafkaConsumer, names: Collection[str], settings: SinkSettings
 ) -> None:
+    wait_ms_max = settings.sink_topics_wait_ms_max
     deadline = time.monotonic() + wait_ms_max / 1000
     while missing := set(names) - set(await consumer.topics()):
         if time.monotonic() > deadline:
-            raise SinkError(f"no such topics after {wait_ms_max} ms: {', '.join(sorted(missing))}")
+            whom = settings.sasl_username
+            seen = f", or none that {whom!r} has a right to see" if whom else ""
+            told = ", ".join(sorted(missing))
+            raise SinkError(f"no such topics after {wait_ms_max} ms{seen}: {told}")
         await asyncio.sleep(_TOPICS_POLL_S)
 
 

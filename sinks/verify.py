@@ -278,7 +278,7 @@ class _Check:
         for where in ACTIVITY_TOPICS:
             rows = self._rows(f"""
                 SELECT p, o FROM ({rekeyed_places(where)})
-                WHERE (p, o) NOT IN (SELECT _partition, _offset FROM {{db}}.{where.view})
+                WHERE (p, o) NOT IN (SELECT _partition, _offset FROM {{db}}.{where.places})
                 ORDER BY p, o LIMIT {DRIFT_MAX}
             """)
             for partition, offset in rows:

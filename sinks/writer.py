@@ -15,12 +15,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from carbon.limits import FOREVER_MS
+from schemas.attempts import ATTEMPT, REPLAY_OF, senders
 from schemas.columns import decode
 from schemas.raw import Raw
 from schemas.records import Records
@@ -238,6 +240,9 @@ def _refusals(topic: str, group: _Group) -> Rows:
             except ValueError as error:
                 raise BrokenRecordError(f"{topic} {group.place(position)}: {error}") from error
             position += 1
+    topics, keys, values = ([row[name] for row in rows] for name in ("topic", "key", "value"))
+    for row, sender in zip(rows, senders(topics, keys, values), strict=True):
+        row |= {"source": sender.source, "account_id": sender.account_id}
     table = pa.Table.from_pylist(rows, schema=_REFUSALS)
     for name, column in group.places(np.arange(position, dtype=np.int64)).items():
         table = table.append_column(name, column)
@@ -255,13 +260,18 @@ _REFUSALS: Final = pa.schema(
         "timestamp": pa.timestamp("ms", "UTC"),
         "file": pa.string(),
         "line": pa.int64(),
+        "source": pa.string(),
+        "account_id": pa.string(),
+        "attempt": pa.int32(),
+        "replay_of": pa.string(),
+        "value_bytes": pa.int64(),
         "key": pa.binary(),
         "value": pa.binary(),
     }
 )
 
 
-def _refusal(records: Records, index: int) -> dict[str, object]:
+def _refusal(records: Records, index: int) -> dict[str, Any]:
     """Return a refusal as a row; raise ValueError if a header is not what ARCHITECTURE says."""
     headers = {name: value.decode() for name, value in records.headers(index)}
     if not {"code", "origin"} <= headers.keys():
@@ -273,9 +283,12 @@ def _refusal(records: Records, index: int) -> dict[str, object]:
         "topic": headers.get("topic", ""),
         "partition": _number(headers.get("partition")),
         "offset": _number(headers.get("offset")),
-        "timestamp": _number(headers.get("timestamp")),
+        "timestamp": _instant(headers.get("timestamp")),
         "file": headers.get("file", ""),
         "line": _number(headers.get("line")),
+        "attempt": _number(headers.get(ATTEMPT)) or 0,
+        "replay_of": headers.get(REPLAY_OF, ""),
+        "value_bytes": _number(headers.get("bytes")),
         "key": records.keys[index],
         "value": records.values[index] or b"",
     }
@@ -290,6 +303,12 @@ def _rekeyed_from(records: Records, index: int) -> str | None:
         if name == "rekeyed_from" and _REKEYED_FROM.fullmatch(value):
             return value.decode()
     return None
+
+
+def _instant(text: str | None) -> int | None:
+    """Return an instant, None outside the years 1970 to 9999: whoever reads it has no others."""
+    number = _number(text)
+    return number if number is None or 0 <= number < FOREVER_MS else None
 
 
 def _number(text: str | None) -> int | None:

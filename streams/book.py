@@ -21,10 +21,11 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupLoadInProgressError, KafkaError
+from aiokafka.errors import GroupLoadInProgressError, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.batches import BATCH_BYTES_MAX
+from schemas.fetching import fetch_columns
 from streams.breaker import Breaker
 from streams.delivery import deliver
 from streams.read import read
@@ -39,6 +40,8 @@ log = logging.getLogger("carbonflow.book")
 CLOSE_WAIT_S_MAX = 5
 SETTLE_WAIT_S_MAX = 10
 ANSWER_WAIT_S_MAX = 30
+OFFSETS_WAIT_S_MAX = 3
+LEFT_OUT_RECORDS = 1000
 
 
 class OffsetsLost(RuntimeError):
@@ -99,6 +102,7 @@ class Book:
             RuntimeError: What is on the broker does not fit together; each says why.
         """
         began = time.monotonic()
+        log.info("opening book %d", partition)
         producer = AIOKafkaProducer(
             **settings.client_options(),
             transactional_id=f"{settings.group_id}-{partition}",
@@ -113,7 +117,8 @@ class Book:
             await _settled(settings, partition)
             committed = await _committed(settings, partition)
             accounts = await restore(settings, partition, partitions)
-            _check_offsets(settings, partition, committed, accounts)
+            if len(accounts) and not any(offset >= 0 for offset in committed.values()):
+                await _check_still_lost(settings, partition, len(accounts))
             await _check_kept(settings, partition, committed)
         except BaseException:
             await producer.stop()
@@ -137,16 +142,15 @@ class Book:
             if self._closed or not len(fresh):
                 return None
             if fresh.begin is not None and fresh.begin > self.next_offset[part.topic]:
-                raise RecordsMissing(
-                    f"{part.topic} {part.partition}: the next offset is "
-                    f"{self.next_offset[part.topic]}, but a slice begins at {fresh.begin}"
+                await _check_left_out(
+                    self._settings, part, self.next_offset[part.topic], fresh.begin
                 )
             began = time.monotonic()
             taken = await asyncio.to_thread(read, fresh)
             was_read = time.monotonic()
             outcome = step(taken, self.accounts, rules)
+            self._breaker.check(taken, outcome)
             del taken  # Its columns would be kept until all is delivered.
-            self._breaker.check(outcome, len(fresh))
             stepped = time.monotonic()
             checkpoint = await deliver(
                 self._producer,
@@ -184,13 +188,15 @@ async def _settled(settings: WorkerSettings, partition: int) -> None:
     Only books of this partition write there, and the last of them has been fenced.
     """
     place = TopicPartition(settings.topic("account-balances"), partition)
-    deadline = time.monotonic() + SETTLE_WAIT_S_MAX
+    # A later owner may have been killed within a transaction, which then ends with its time.
+    wait_s_max = settings.transaction_timeout_ms / 1000 + SETTLE_WAIT_S_MAX
+    deadline = time.monotonic() + wait_s_max
     written = await _end(settings, place, isolation="read_uncommitted")
     while (stable := await _end(settings, place, isolation="read_committed")) < written:
         if time.monotonic() > deadline:
             raise TransactionHanging(
                 f"a transaction on {place.topic} {partition} does not end: {written} offsets are "
-                f"written, and after {SETTLE_WAIT_S_MAX} s only {stable} can be read"
+                f"written, and after {wait_s_max:.0f} s only {stable} can be read"
             )
         await asyncio.sleep(RETRY_S)
 
@@ -236,14 +242,54 @@ async def _committed_now(settings: WorkerSettings, partition: int) -> dict[str, 
     return {topic: int(committed[place].offset) for topic, place in sources.items()}
 
 
-def _check_offsets(
-    settings: WorkerSettings, partition: int, committed: Mapping[str, int], accounts: AccountStore
-) -> None:
-    if len(accounts) and not any(offset >= 0 for offset in committed.values()):
-        raise OffsetsLost(
-            f"partition {partition} has {len(accounts)} accounts, but group "
-            f"{settings.group_id} has no committed offsets: restore them before going on"
-        )
+async def _check_left_out(settings: WorkerSettings, part: Slice, first: int, begin: int) -> None:
+    """Check that no records lie between the next offset of a book and a slice.
+
+    Markers do, and records of aborted transactions, where a fetch brought nothing else.
+
+    Raises:
+        RecordsMissing: There are some.
+    """
+    place = TopicPartition(settings.topic(part.topic), part.partition)
+    consumer = AIOKafkaConsumer(
+        **settings.client_options(),
+        group_id=None,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    try:
+        fetch_columns(consumer, records_max=lambda: LEFT_OUT_RECORDS)
+        consumer.assign([place])
+        consumer.seek(place, first)
+        while await consumer.position(place) < begin:
+            for records in (await consumer.getmany(place, timeout_ms=500)).get(place, ()):
+                if records.offsets[0] < begin:
+                    raise RecordsMissing(
+                        f"{part.topic} {part.partition}: the next offset is {first}, but a slice "
+                        f"begins at {begin}, and there is a record at {records.offsets[0]}"
+                    )
+    finally:
+        await consumer.stop()
+
+
+async def _check_still_lost(settings: WorkerSettings, partition: int, accounts: int) -> None:
+    """Say which it is, where there are accounts and were no offsets a moment ago.
+
+    Raises:
+        ProducerFenced: There are some now: somebody has taken over and committed its first slice.
+        OffsetsLost: There are still none.
+    """
+    deadline = time.monotonic() + OFFSETS_WAIT_S_MAX
+    while time.monotonic() < deadline:
+        if max((await _committed(settings, partition)).values()) >= 0:
+            raise ProducerFenced
+        await asyncio.sleep(RETRY_S)
+    raise OffsetsLost(
+        f"partition {partition} has {accounts} accounts, but group {settings.group_id} has no "
+        "committed offsets: restore them before going on"
+    )
 
 
 async def _check_kept(

@@ -1,39 +1,199 @@
-"""The breaker: a broken producer or schema must not empty a topic into refusals."""
+"""The breaker: a broken producer, schema or rule must not empty a topic into refusals.
+
+Each source has its own account of how many of its records were refused: in a row, and of all since
+it was first refused. It opens before the slice that is too much is delivered, so that nothing of it
+is refused. A record that cannot be read has no source; such records are held against all records,
+because any of them may be of the same sender.
+
+A source is watched from its first refusal on, and forgotten when its refusals are long past: as
+long as nothing is refused, nothing is done. The account is of this process; a worker that is
+started again begins anew.
+"""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import nlargest
 from typing import Final
 
+import numpy as np
+import pyarrow as pa
+
+from carbon.exact import BoolArray, Int64Array
+from streams.read import ReadSlice
+from streams.slice import Slice
 from streams.step import Outcome
 
-UNREADABLE: Final = frozenset({"not_framed", "unknown_schema", "wrong_record", "undecodable"})
+WATCHED_MAX: Final = 10_000
+"""Sources watched at a time; beyond it those with the fewest refusals are forgotten."""
+
+SAMPLE_RECORDS: Final = 512
+"""Records of a slice that stand for all of it where nothing is refused."""
+
+# Multiples of the golden ratio lie evenly and in no step with sources that take turns.
+_SAMPLE: Final = np.arange(SAMPLE_RECORDS) * ((5**0.5 - 1) / 2) % 1
+
+Name = str | None
+"""A source; None for records that cannot be read."""
 
 
 class BreakerOpen(RuntimeError):
-    """Too many records in a row could not be decoded; nothing of their slice was delivered."""
+    """Too much of a source was refused; nothing of the slice that was too much is delivered."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A source since it was first refused: its records, and how many were refused in a row."""
+
+    records: int = 0
+    refused: int = 0
+    run: int = 0
+    codes: Counter[str] = field(default_factory=Counter)
+
+    def halve(self) -> None:
+        """Let the past count for less."""
+        self.records //= 2
+        self.refused //= 2
+        self.codes = +Counter({code: count // 2 for code, count in self.codes.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A source in a slice: records, refused ones, the longest run of those, the one it ends in."""
+
+    name: Name
+    records: int
+    refused: int = 0
+    longest: int = 0
+    run: int = 0
 
 
 class Breaker:
-    """Counts records in a row that cannot be decoded.
+    """Holds refusals against their sources.
 
-    A slice with a single readable record resets the count: the breaker is for a schema or a
-    producer that went wrong as a whole, refusals take care of the rest.
+    Args:
+        run_max: Refused records of a source in a row at which it opens; 0 is never.
+        share_max: Share of a source's records, refused, at which it opens; 0 is never.
+        share_records_min: Records of a source that its share is taken over at least.
     """
 
-    def __init__(self, records_max: int) -> None:
-        self._records_max = records_max
-        self._run = 0
+    def __init__(
+        self, run_max: int, *, share_max: float = 0.0, share_records_min: int = 10_000
+    ) -> None:
+        self._run_max = run_max
+        self._share_max = share_max
+        self._share_records_min = max(1, share_records_min)
+        self._watched: dict[Name, _Watched] = {}
 
-    def check(self, outcome: Outcome, records: int) -> None:
-        """Take note of a slice of so many records, before it is delivered.
+    def check(self, taken: ReadSlice, outcome: Outcome) -> None:
+        """Take note of a slice before it is delivered.
 
         Raises:
-            BreakerOpen: The run of unreadable records reached the limit.
+            BreakerOpen: Too much of a source was refused.
         """
-        unreadable = sum(bad.code in UNREADABLE for bad in outcome.refused)
-        self._run = self._run + records if unreadable == records else 0
-        if self._records_max and self._run >= self._records_max:
-            raise BreakerOpen(
-                f"{self._run} records in a row cannot be decoded; mend their producer, or let them "
-                "be refused with a higher CARBONFLOW_BREAKER_RECORDS (0: no limit)"
-            )
+        if not (outcome.refused or self._watched) or not (self._run_max or self._share_max):
+            return
+        if not outcome.refused:
+            self._note(self._good(taken), {}, taken.part)
+            return
+        encoded = taken.activities.source.dictionary_encode()
+        names, source = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+        places = np.array([bad.position for bad in outcome.refused], dtype=np.int64)
+        refused = np.isin(taken.positions, places)
+        rows = np.flatnonzero(refused).tolist()
+        name_at = {int(taken.positions[row]): names[source[row]] for row in rows}
+        codes: dict[Name, Counter[str]] = defaultdict(Counter)
+        for bad in outcome.refused:
+            codes[name_at.get(bad.position)][bad.code] += 1
+        unread = np.zeros(len(taken.part), dtype=np.bool_)
+        unread[[bad.position for bad in taken.unreadable]] = True
+        everyone = np.zeros(len(taken.part), dtype=np.int64)
+        seen = [*self._runs([None], everyone, unread), *self._runs(names, source, refused)]
+        self._note(seen, codes, taken.part)
+
+    def _good(self, taken: ReadSlice) -> list[_Seen]:
+        """Return what the watched sources did in a slice of which nothing is refused.
+
+        Where no run has to be ended, a sample says how many records each has: it is asked in every
+        slice as long as there are stray refusals, and for shares it is good enough.
+        """
+        source = taken.activities.source
+        records = len(source)
+        runs = any(each.run for name, each in self._watched.items() if name is not None)
+        if not runs and records > SAMPLE_RECORDS:
+            source = source.take(pa.array((_SAMPLE * records).astype(np.int64)))
+        encoded = source.dictionary_encode()
+        counts = np.bincount(encoded.indices.to_numpy(), minlength=len(encoded.dictionary))
+        counts = counts * records // max(1, len(source))
+        every = dict(zip(encoded.dictionary.to_pylist(), counts.tolist(), strict=True))
+        every[None] = len(taken.part)
+        return [_Seen(name, every[name]) for name in self._watched if name in every]
+
+    def _runs(self, names: Sequence[Name], source: Int64Array, refused: BoolArray) -> list[_Seen]:
+        """Return what each source that is refused or watched did, its run until now included.
+
+        Args:
+            names: The sources.
+            source: Index of the source of each record, shape (n,).
+            refused: Which of them are refused, shape (n,).
+        """
+        if not len(source):
+            return []
+        order = np.argsort(source, kind="stable")
+        flags, ordered = refused[order], source[order]
+        first = np.flatnonzero(np.diff(ordered, prepend=-1))
+        count = np.diff(first, append=len(ordered))
+        present = [names[at] for at in ordered[first].tolist()]
+        before = [self._watched[name].run if name in self._watched else 0 for name in present]
+        start, index = np.repeat(first, count), np.arange(len(ordered))
+        # The last record of the source that was not refused, or the one before its first.
+        last_good = np.maximum.accumulate(np.where(flags, start - 1, index))
+        goes_on = np.where(last_good == start - 1, np.repeat(before, count), 0)
+        run = np.where(flags, index - last_good + goes_on, 0)
+        seen = zip(
+            present,
+            count.tolist(),
+            np.add.reduceat(flags.astype(np.int64), first).tolist(),
+            np.maximum.reduceat(run, first).tolist(),
+            run[first + count - 1].tolist(),
+            strict=True,
+        )
+        every = [_Seen(*each) for each in seen]
+        return [each for each in every if each.refused or each.name in self._watched]
+
+    def _note(self, seen: Sequence[_Seen], codes: Mapping[Name, Counter[str]], part: Slice) -> None:
+        for each in seen:
+            watched = self._watched.setdefault(each.name, _Watched())
+            watched.records += each.records
+            watched.refused += each.refused
+            watched.run = each.run
+            watched.codes.update(codes.get(each.name, {}))
+            if self._run_max and each.longest >= self._run_max:
+                why = f"{each.longest} in a row", "CARBONFLOW_BREAKER_RECORDS"
+                raise BreakerOpen(_message(each.name, watched, part, *why))
+            if self._share_max and watched.records >= self._share_records_min:
+                share = watched.refused / watched.records
+                if share >= self._share_max:
+                    why = f"a share of {share:.0%}", "CARBONFLOW_BREAKER_SHARE"
+                    raise BreakerOpen(_message(each.name, watched, part, *why))
+            if watched.records >= 2 * self._share_records_min:
+                watched.halve()
+            if not watched.refused and not watched.run:
+                del self._watched[each.name]
+        if len(self._watched) > WATCHED_MAX:
+            most = nlargest(WATCHED_MAX // 2, self._watched, key=lambda n: self._watched[n].refused)
+            self._watched = {name: self._watched[name] for name in most}
+
+
+def _message(name: Name, watched: _Watched, part: Slice, why: str, setting: str) -> str:
+    whose = "records that cannot be read" if name is None else f"records of source {name!r}"
+    codes = ", ".join(f"{count} {code}" for code, count in watched.codes.most_common())
+    return (
+        f"{whose}: {watched.refused} of the last {watched.records} refused, {why} ({codes}); the "
+        f"slice of {part.topic} {part.partition} from offset {int(part.offsets[0])} on is left as "
+        "it was. Stop or mend the sender, or what its records lack, and start the worker again; or "
+        f"let them be refused with a higher {setting} (0: no limit), and later "
+        "`carbonflow refusals replay`"
+    )

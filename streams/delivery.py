@@ -7,19 +7,25 @@ all.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, TypeAlias
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from carbon.limits import FOREVER_MS
+from schemas.attempts import attempt_of
 from schemas.batches import BATCH_BYTES_MAX, ColumnBatch, column_batches
 from schemas.catalogue import LATE_FROM, LATE_OF
 from schemas.partition import partition_of
+from schemas.reaching import denied
 from schemas.settings import BrokerSettings
 from streams.slice import Slice
 from streams.step import Outcome
+
+KEY_BYTES_MAX: Final = 100_000
+"""What a refusal carries of a key at most; with the largest value it fits into a message."""
 
 Headers: TypeAlias = list[tuple[str, bytes]]
 Message: TypeAlias = tuple[bytes | None, bytes | None, int, Headers]
@@ -45,7 +51,7 @@ async def deliver(
     name = settings.topic
     # Composed before the transaction begins, so that it is open no longer than it needs to be; and
     # on a thread, because the kernels hold no lock: the next slice is stepped meanwhile.
-    transfers, balances = await asyncio.to_thread(_composed, outcome)
+    transfers, balances = await asyncio.to_thread(composed, outcome)
     columns = [(name("transfers"), transfers), (name("account-balances"), balances)]
     source = TopicPartition(name(part.topic), part.partition)
     offset = OffsetAndMetadata(part.next_offset, "")
@@ -57,23 +63,21 @@ async def deliver(
                 future = await producer.send_batch(batch, topic, partition=part.partition)
                 sent.append(future)
         last_balances = sent[-1] if balances else None
-        refusals = _refusals(part, outcome)
+        refusals = messages_of_refusals(part, outcome)
         await _send(producer, name("refusals"), part.partition, refusals, sent)
         if len(outcome.late):
             lane = name(LATE_OF[part.topic])
-            await _send(producer, lane, part.partition, _late(part, outcome), sent)
-        for partition, messages in _astray(part, outcome, partitions).items():
+            await _send(producer, lane, part.partition, messages_late(part, outcome), sent)
+        for partition, messages in messages_astray(part, outcome, partitions).items():
             await _send(producer, name(part.topic), partition, messages, sent)
         await producer.send_offsets_to_transaction({source: offset}, group_id)
         # The producer would commit a transaction without the batches that the broker refused.
         await asyncio.gather(*sent)
         await producer.commit_transaction()
     except Exception as error:
-        # Once fenced, aiokafka may only say that there is no transaction.
-        ended = [future for future in sent if future.done() and not future.cancelled()]
-        failures = {future.exception() for future in ended}
-        for failure in failures:
-            if isinstance(failure, ProducerFenced):
+        # Once fenced or forbidden to, aiokafka may only say that there is no transaction.
+        for failure in _failures(producer, sent):
+            if isinstance(failure, ProducerFenced) or denied(failure):
                 raise failure from error
         raise
     if last_balances is None:
@@ -83,7 +87,15 @@ async def deliver(
     return first + balances[-1].record_count() if first >= 0 else None
 
 
-def _composed(outcome: Outcome) -> tuple[list[ColumnBatch], list[ColumnBatch]]:
+def _failures(producer: AIOKafkaProducer, sent: list[asyncio.Future[Any]]) -> list[BaseException]:
+    """Return what has gone wrong with batches, or with the transaction as a whole."""
+    manager = producer._txn_manager
+    asked = sent if manager is None else [*sent, manager._transaction_waiter]
+    ended = [future for future in asked if future.done() and not future.cancelled()]
+    return [failure for future in ended if (failure := future.exception()) is not None]
+
+
+def composed(outcome: Outcome) -> tuple[list[ColumnBatch], list[ColumnBatch]]:
     """Return the batches of transfers and of balances."""
     transfers = column_batches(
         "transfer",
@@ -109,24 +121,37 @@ async def _send(
     messages: Iterable[Message],
     sent: list[asyncio.Future[Any]],
 ) -> None:
-    batch = producer.create_batch()
+    for batch in packed(producer.create_batch, messages):
+        future = await producer.send_batch(batch, topic, partition=partition)
+        sent.append(future)
+
+
+def packed(create: Callable[[], Any], messages: Iterable[Message]) -> Iterator[Any]:
+    """Yield closed batches of messages, in order.
+
+    Args:
+        create: Makes an empty batch.
+        messages: What goes into them.
+    """
+    batch = create()
     for key, value, timestamp, headers in messages:
         fits = batch.append(key=key, value=value, timestamp=timestamp, headers=headers)
         if fits is None:
             batch.close()
-            sent.append(await producer.send_batch(batch, topic, partition=partition))
-            batch = producer.create_batch()
+            yield batch
+            batch = create()
             if batch.append(key=key, value=value, timestamp=timestamp, headers=headers) is None:
-                raise ValueError(f"a message for {topic} does not fit into an empty batch")
+                raise ValueError("a message does not fit into an empty batch")
     if batch.record_count():
         batch.close()
-        sent.append(await producer.send_batch(batch, topic, partition=partition))
+        yield batch
 
 
-def _refusals(part: Slice, outcome: Outcome) -> Iterable[Message]:
+def messages_of_refusals(part: Slice, outcome: Outcome) -> Iterator[Message]:
+    """Yield a message for each record refused: its bytes, and in the headers why and whence."""
     for bad in outcome.refused:
         timestamp = int(part.timestamps_ms[bad.position])
-        value = part.values[bad.position]
+        key, value = part.keys[bad.position], part.values[bad.position]
         headers = {
             "code": bad.code,
             "reason": bad.reason,
@@ -140,26 +165,35 @@ def _refusals(part: Slice, outcome: Outcome) -> Iterable[Message]:
             # A refusal adds headers, so the largest message would not fit any more.
             headers["bytes"] = str(len(value))
             value = value[:BATCH_BYTES_MAX]
+        if key is not None and len(key) > KEY_BYTES_MAX:
+            # Nor would both, where who sent them has packed them better than we do.
+            headers["key_bytes"] = str(len(key))
+            key = key[:KEY_BYTES_MAX]
         yield (
-            part.keys[bad.position],
+            key,
             value,
-            timestamp,
-            [(name, text.encode()) for name, text in headers.items()],
+            # Brokers take no negative one, and who reads refusals knows no year beyond 9999.
+            min(max(timestamp, 0), FOREVER_MS - 1),
+            [(name, text.encode()) for name, text in headers.items()]
+            + _attempt(part, bad.position),
         )
 
 
-def _late(part: Slice, outcome: Outcome) -> Iterable[Message]:
-    """Yield the records for the late lane as they came; the header says where they lie."""
+def messages_late(part: Slice, outcome: Outcome) -> Iterator[Message]:
+    """Yield the records for the late lane as they came; a header more says where they lie."""
     for position in outcome.late.tolist():
         yield (
             part.keys[position],
             part.values[position],
             int(part.timestamps_ms[position]),
-            [(LATE_FROM, f"{part.partition}:{part.offsets[position]}".encode())],
+            [
+                (LATE_FROM, f"{part.partition}:{part.offsets[position]}".encode()),
+                *_attempt(part, position),
+            ],
         )
 
 
-def _astray(part: Slice, outcome: Outcome, partitions: int) -> dict[int, list[Message]]:
+def messages_astray(part: Slice, outcome: Outcome, partitions: int) -> dict[int, list[Message]]:
     """Return the records to put right, by the partition they belong to.
 
     They go to the same topic under the right key; the header says where they were found.
@@ -173,7 +207,16 @@ def _astray(part: Slice, outcome: Outcome, partitions: int) -> dict[int, list[Me
                 key,
                 part.values[position],
                 int(part.timestamps_ms[position]),
-                [("rekeyed_from", found)],
+                [("rekeyed_from", found), *_attempt(part, position)],
             )
         )
     return moved
+
+
+def _attempt(part: Slice, position: int) -> Headers:
+    """Return the headers of a record that was sent again which go with it."""
+    try:
+        attempt = attempt_of(part.headers(position))
+    except UnicodeDecodeError:
+        return []  # A name that is no text; we write none such.
+    return [] if attempt is None else attempt.headers()

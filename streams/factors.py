@@ -117,5 +117,5 @@ class LiveRules:
             factor_names=FactorNames.of(table),
             partitions=self._partitions,
             dedupe_days=self._settings.dedupe_days,
-            late_lane=bool(self._settings.late_store_url),
+            late_lane=self._settings.late_events == "ask",
         )

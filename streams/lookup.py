@@ -28,7 +28,7 @@ from aiokafka.structs import TopicPartition
 
 from carbon.exact import BoolArray
 from sinks.booked import booked_already
-from sinks.connect import Client, StoreError, connect, reason
+from sinks.connect import Client, StoreError, StoreSettings, connect, reason
 from streams.read import read
 from streams.settings import WorkerSettings
 from streams.slice import Slice
@@ -49,11 +49,13 @@ class Lookup:
     """Asks one store for one worker.
 
     Args:
-        settings: The worker's settings, with a store.
+        settings: The worker's settings.
+        store: Where the store is.
     """
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, store: StoreSettings) -> None:
         self._settings = settings
+        self._store = store
         self._client: Client | None = None
         self._waiting_since: float | None = None
         self._told = False
@@ -91,8 +93,8 @@ class Lookup:
 
     def _ask(self, accounts: pa.StringArray, ids: pa.StringArray) -> BoolArray:
         if self._client is None:
-            self._client = connect(self._settings.late_store_url, answer_s_max=ANSWER_S_MAX)
-        return booked_already(self._client, accounts, ids, database=self._settings.database)
+            self._client = connect(self._store, answer_s_max=ANSWER_S_MAX)
+        return booked_already(self._client, accounts, ids, database=self._store.database)
 
     async def _until_stored(self, partition: int) -> None:
         """Wait until the sink has stored what the partition's transfers hold now."""

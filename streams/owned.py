@@ -45,7 +45,8 @@ class Owned:
         rules: Answers with the rules in force.
         assignment: Answers with the partitions assigned to this worker.
         highwater: Answers with the end of a partition as far as the last fetch knew.
-        release: Lets the partition of a late lane be fetched again.
+        lookup: Asks the store about late events; None where they are refused.
+        release: Lets the partition of a late lane be fetched again; goes with it.
     """
 
     def __init__(
@@ -57,7 +58,8 @@ class Owned:
         rules: Callable[[], Rules],
         assignment: Callable[[], Collection[TP]],
         highwater: Callable[[TP], int | None],
-        release: Callable[[TP], None],
+        lookup: Lookup | None = None,
+        release: Callable[[TP], None] | None = None,
     ) -> None:
         self._settings = settings
         self._rules = rules
@@ -68,12 +70,17 @@ class Owned:
         self._books: dict[int, Book] = {}
         self._underway: dict[int, asyncio.Task[None]] = {}
         self._revocations = 0
-        self._breaker = Breaker(settings.breaker_records)
+        self._breaker = Breaker(
+            settings.breaker_records,
+            share_max=settings.breaker_share,
+            share_records_min=settings.breaker_share_records,
+        )
         self._garbage = Garbage()
         self._room = Room(SLICES_AT_ONCE * settings.slice_records_max)
-        lookup = Lookup(settings)
-        self._lanes = Lanes(lookup, self._work_late, release)
-        metrics.late_waiting_seconds.set_function(lookup.waiting_s)
+        self._lanes = None
+        if lookup is not None and release is not None:
+            self._lanes = Lanes(lookup, self._work_late, release)
+            metrics.late_waiting_seconds.set_function(lookup.waiting_s)
 
     async def take(self, part: Slice, tp: TP) -> None:
         """Begin to work a slice, once the one before it of its partition is done.
@@ -84,7 +91,7 @@ class Owned:
             part: The slice.
             tp: Its topic and partition on the cluster.
         """
-        if part.late_from is not None:
+        if self._lanes is not None and part.late_from is not None:
             self._lanes.take(part, tp)
         else:
             await self._begin(part, tp)
@@ -116,7 +123,8 @@ class Owned:
         A book opened any later would fence the next owner.
         """
         self._revocations += 1
-        self._lanes.drop()
+        if self._lanes is not None:
+            self._lanes.drop()
         if waiting := [self._underway[p] for p in partitions if p in self._underway]:
             await asyncio.wait(waiting)
         for partition in set(partitions) & set(self._books):
@@ -150,7 +158,7 @@ class Owned:
 
         def lag() -> float:
             # The end of a lane is a marker that no slice passes: idle, it is at its end.
-            if topic in ORIGINAL_OF and not self._lanes.is_busy(tp):
+            if topic in ORIGINAL_OF and not (self._lanes and self._lanes.is_busy(tp)):
                 return 0.0
             return float(max(0, (self._highwater(tp) or 0) - book.next_offset[topic]))
 
@@ -161,5 +169,6 @@ class Owned:
 
     async def finish(self) -> None:
         """Wait for the slices under way; late ones that wait for the store are left."""
-        self._lanes.drop()
+        if self._lanes is not None:
+            self._lanes.drop()
         await asyncio.gather(*self._underway.values())

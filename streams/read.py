@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from carbon.exact import BoolArray, Int64Array
+from carbon.limits import FOREVER_MS
 from carbon.refusal import ACCEPTED, NUMBER, REFUSALS
 from schemas.batches import BATCH_BYTES_MAX
 from schemas.columns import decode
@@ -24,6 +25,9 @@ from streams.slice import Slice
 
 VALUE_BYTES_MAX: Final = BATCH_BYTES_MAX
 """A larger value might not fit into a message of ours, refused or put right."""
+
+TEXT_BYTES_MAX: Final = 1_000
+"""A longer name might not fit into a transfer, which has each of them twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def read(part: Slice) -> ReadSlice:
         account=encoded.indices.to_numpy(),
         positions=decoded.positions,
         hashes=hashes,
-        refusal=_identity_refusals(activities),
+        refusal=_refusals(activities, part.timestamps_ms[decoded.positions]),
         unreadable=unreadable,
     )
 
@@ -106,14 +110,20 @@ def _without_large(values: Raw) -> tuple[Raw, set[int]]:
     return kept, set(np.flatnonzero(large).tolist())
 
 
-def _identity_refusals(activities: Activities) -> Int64Array:
+def _refusals(activities: Activities, timestamps_ms: Int64Array) -> Int64Array:
     refusal = np.zeros(len(activities), dtype=np.int64)
     invalid = _holds(activities.source, ":")
+    long = np.zeros(len(activities), dtype=np.bool_)
     for column in (activities.source, activities.activity_id, activities.account):
+        size = pc.binary_length(column).to_numpy()
         # The hash of an event separates its parts by zero bytes.
-        invalid |= _holds(column, "\0") | (pc.binary_length(column).to_numpy() == 0)
+        invalid |= _holds(column, "\0") | (size == 0)
+        long |= size > TEXT_BYTES_MAX
     revision = activities.revision.to_numpy()
     refuse(refusal, invalid, "identity_invalid")
+    refuse(refusal, long, "identity_too_long")
+    # Its producer says when a record was written; memory and balances count days from there.
+    refuse(refusal, (timestamps_ms < 0) | (timestamps_ms >= FOREVER_MS), "timestamp_invalid")
     refuse(refusal, revision < 0, "revision_invalid")
     refuse(refusal, revision > 0, "original_unknown")
     return refusal

@@ -28,8 +28,10 @@ from schemas.partition import partitions_of
 from schemas.raw import Raw
 from streams.accounts import Accounts
 from streams.disk import About, DiskAccounts, FolderInUse
+from streams.fold import SUM_MAX
+from streams.memory import Memory
 from streams.settings import WorkerSettings
-from streams.states import NEW, AccountStore, states_of
+from streams.states import NEW, SUMS, AccountStore, states_of
 
 log = logging.getLogger("carbonflow.book")
 
@@ -40,6 +42,8 @@ RECORDS_MAX: Final = 8192
 TURNS: Final = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]()
 FOLDER_WAIT_S_MAX = 10
 RETRY_S: Final = 0.1
+SIGNED: Final = ("reduction_mg",)
+"""The sums that may be below zero."""
 
 
 class PartitionsChanged(RuntimeError):
@@ -133,7 +137,7 @@ async def _replay_now(
         while await consumer.position(source) < end:
             fetched = await consumer.getmany(source, timeout_ms=500)
             for records in fetched.get(source, ()):
-                balances = _decoded(records.values)
+                balances = balances_of(records.values)
                 if not is_known:
                     check_last(store, balances.slice(0, 1), int(records.offsets[0]))
                     is_known = True
@@ -148,11 +152,26 @@ async def _replay_now(
         )
 
 
-def _decoded(values: Raw) -> pa.RecordBatch:
+def balances_of(values: Raw) -> pa.RecordBatch:
+    """Return the AccountBalance records of some values.
+
+    Raises:
+        UnreadableBalance: One of them is none, or says what no account of ours can be.
+    """
     decoded = decode("account_balance", values)
     if decoded.refused:
         raise UnreadableBalance(decoded.refused[0].reason)
-    return decoded.batch
+    balances = decoded.batch
+    try:
+        Memory.unpacked(balances.column("seen"), balances.column("seen_days"))
+    except ValueError as error:
+        raise UnreadableBalance(str(error)) from error
+    for name in SUMS:
+        least = -SUM_MAX if name in SIGNED else 0
+        numbers = balances.column(name).to_numpy()
+        if ((numbers < least) | (numbers > SUM_MAX)).any():
+            raise UnreadableBalance(f"{name} of an account is out of its range")
+    return balances
 
 
 def check_last(store: AccountStore, balance: pa.RecordBatch, offset: int) -> None:

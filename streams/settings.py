@@ -10,7 +10,6 @@ from typing import Literal
 from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
 from schemas.fetching import FETCH_WAIT_MS_MAX
 from schemas.settings import BrokerSettings
-from sinks.connect import check_url, database_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +36,11 @@ class WorkerSettings(BrokerSettings):
         session_timeout_s: After it the group gives the partitions of a silent worker away.
         transaction_timeout_ms: After it the broker aborts an abandoned transaction.
         startup_wait_s_max: How long to wait for broker and topics.
-        late_store_url: The store to ask about late events; without one they are refused.
-        database: Its database.
-        sink_group: Consumer group of the sink that fills it, without the prefix.
-        breaker_records: Undecodable records in a row before the worker stops; 0 is never.
+        late_events: Ask the store about events that may be forgotten repeats, or refuse them.
+        sink_group: Consumer group of the sink that fills that store, without the prefix.
+        breaker_records: Refused records of one source in a row that stop the worker; 0 is never.
+        breaker_share: Share of a source's records, refused, that stops it; 0 is never.
+        breaker_share_records: Records of a source that the share is taken over at least.
         log_level: Level of the log on standard error.
     """
 
@@ -62,23 +62,17 @@ class WorkerSettings(BrokerSettings):
     session_timeout_s: int = 10
     transaction_timeout_ms: int = 10_000
     startup_wait_s_max: int = 60
-    late_store_url: str = field(default="", repr=False)
-    database: str = "carbonflow"
+    late_events: Literal["refuse", "ask"] = "refuse"
     sink_group: str = "carbonflow-sink"
     breaker_records: int = 10_000
+    breaker_share: float = 0.5
+    breaker_share_records: int = 10_000
     log_level: str = "INFO"
-
-    def __post_init__(self) -> None:
-        """Refuse what is no URL and no name, too."""
-        BrokerSettings.__post_init__(self)
-        if self.late_store_url:
-            check_url(self.late_store_url)
-        database_name(self.database)
 
     @property
     def source_topics(self) -> tuple[str, ...]:
-        """The topics it works: those of activities, and with a store their late lanes."""
-        return (*ACTIVITY_TOPICS, *(LATE_OF.values() if self.late_store_url else ()))
+        """The topics it works: those of activities, and their late lanes if it asks the store."""
+        return (*ACTIVITY_TOPICS, *(LATE_OF.values() if self.late_events == "ask" else ()))
 
     @property
     def group_id(self) -> str:

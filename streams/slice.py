@@ -11,7 +11,7 @@ import numpy as np
 from carbon.exact import BoolArray, Int64Array
 from schemas.catalogue import LATE_FROM, LATE_OF
 from schemas.raw import Raw
-from schemas.records import Records
+from schemas.records import Records, headers_at
 
 ORIGINAL_OF: Final[Mapping[str, str]] = {late: topic for topic, late in LATE_OF.items()}
 """The activity topic of each late lane."""
@@ -32,8 +32,10 @@ class Slice:
         keys: Raw keys, n of them.
         offsets: Offset of each record, ascending, shape (n,).
         timestamps_ms: Kafka timestamp of each record, shape (n,).
-        begin: Where the slice before it ended, None for the first after an assignment. Offsets
-            between it and the first record were no records: markers, aborted or compacted ones.
+        begin: The offset that was read from; None where not known. Offsets between it and the first
+            record were no records: markers, aborted or compacted ones.
+        headers_at: Where in the buffer of the values the headers of each begin, shape (n,); None
+            where they came without.
         late_from: Offset of the original of each record of a late lane, shape (n,); None for a
             slice of an activity topic.
         stored: Which of a late lane the store has booked already, shape (n,); None unasked.
@@ -46,11 +48,12 @@ class Slice:
     offsets: Int64Array
     timestamps_ms: Int64Array
     begin: int | None = None
+    headers_at: Int64Array | None = None
     late_from: Int64Array | None = None
     stored: BoolArray | None = None
 
     @classmethod
-    def of(cls, topic: str, partition: int, records: Records, begin: int | None = None) -> Slice:
+    def of(cls, topic: str, partition: int, records: Records) -> Slice:
         """Return the slice of fetched records, at least one.
 
         Raises:
@@ -63,7 +66,8 @@ class Slice:
             keys=records.keys,
             offsets=records.offsets,
             timestamps_ms=records.timestamps_ms,
-            begin=begin,
+            begin=None if records.begin < 0 else records.begin,
+            headers_at=records.headers_at,
             late_from=_late_from(partition, records) if topic in ORIGINAL_OF else None,
         )
 
@@ -89,6 +93,12 @@ class Slice:
         """Return the slice with what the store has said about each record."""
         return replace(self, stored=stored)
 
+    def headers(self, position: int) -> list[tuple[str, bytes]]:
+        """Return the headers of a record."""
+        if self.headers_at is None:
+            return []
+        return headers_at(self.values.data, int(self.headers_at[position]))
+
     def since(self, offset: int) -> Slice:
         """Return the records at or after an offset."""
         first = int(np.searchsorted(self.offsets, offset))
@@ -102,6 +112,7 @@ class Slice:
             self.offsets[first:],
             self.timestamps_ms[first:],
             offset,
+            None if self.headers_at is None else self.headers_at[first:],
             None if self.late_from is None else self.late_from[first:],
             None if self.stored is None else self.stored[first:],
         )

@@ -11,6 +11,8 @@ from typing import Final, NoReturn
 
 from aiokafka.errors import ProducerFenced
 
+from schemas.reaching import denied
+
 log = logging.getLogger("carbonflow.worker")
 
 EXIT_FAILED: Final = 1
@@ -32,10 +34,11 @@ async def stop_process_on_failure() -> AsyncIterator[None]:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise
-        _stop_process(error)
+        stop_process(error)
 
 
-def _stop_process(error: BaseException) -> NoReturn:
+def stop_process(error: BaseException) -> NoReturn:
+    """End the process at once, and say why."""
     fenced = isinstance(error, ProducerFenced)
     if fenced:
         log.error(
@@ -43,6 +46,9 @@ def _stop_process(error: BaseException) -> NoReturn:
             "CARBONFLOW_INSTANCE, give each its own"
         )
     else:
-        log.critical("stopping, offsets unmoved", exc_info=error)
+        told = denied(error)
+        log.critical(
+            "stopping, offsets unmoved%s", f": the broker {told}" if told else "", exc_info=error
+        )
     logging.shutdown()
     os._exit(EXIT_FENCED if fenced else EXIT_FAILED)

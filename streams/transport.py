@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
+from aiokafka.errors import IllegalStateError, TopicAuthorizationFailedError
 from faust import App
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -25,6 +26,7 @@ from yarl import URL
 from schemas.fetching import fetch_columns
 from schemas.pacing import pace
 from streams.slice import Slice
+from streams.stop import stop_process
 
 CREATE_TIME = 0
 
@@ -71,7 +73,7 @@ class SliceConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._ends: dict[TP, tuple[int, int]] = {}
+        self._passed: dict[TP, int] = {}
         self._room = asyncio.Event()
         self._held: dict[TP, int] = {}
 
@@ -90,25 +92,30 @@ class SliceConsumer(driver.Consumer):
             self._room.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._room.wait(), wait_s)
-        records, active = await self._wait_next_records(wait_s)
+        try:
+            records, active = await self._wait_next_records(wait_s)
+        except TopicAuthorizationFailedError as error:
+            # Faust would end as well, but say it pages before its last line.
+            stop_process(error)
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
             return
-        # What a fetch brings while a rebalance has stopped the flow is passed over: Faust seeks the
-        # committed offsets before the flow goes on. To seek here, too, would meet partitions that
-        # are being taken away.
+        gone_back: set[TP] = set()
         for tp, fetched in in_turns(records):
-            if generation != self.app.consumer_generation_id or not self.flow_active:
-                break
-            if not (active is None or tp in active or tp in self._buffered_partitions):
+            name = transport.activity_topics.get(tp.topic)
+            flows = generation == self.app.consumer_generation_id and self.flow_active
+            if not flows or not (active is None or tp in active or tp in self._buffered_partitions):
+                if name is not None:
+                    self._pass_over(tp, int(fetched.offsets[0]))
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-            name = transport.activity_topics.get(tp.topic)
             if name is None:
                 yield tp, self._to_message(tp, fetched)
                 continue
-            part = Slice.of(name, tp.partition, fetched, self._begin(tp, generation))
-            self._ends[tp] = generation, part.next_offset
+            if tp in gone_back or await self._goes_back(tp, int(fetched.offsets[0])):
+                gone_back.add(tp)
+                continue
+            part = Slice.of(name, tp.partition, fetched)
             if part.late_from is not None:
                 self._held[tp] = generation
             yield tp, self._message(tp, part)
@@ -141,10 +148,25 @@ class SliceConsumer(driver.Consumer):
             await asyncio.wait_for(self._room.wait(), timeout)
         return {}
 
-    def _begin(self, tp: TP, generation: int) -> int | None:
-        """Return where the slice before ended, if it came in the same generation of the group."""
-        last_generation, end = self._ends.get(tp, (None, None))
-        return end if last_generation == generation else None
+    def _pass_over(self, tp: TP, first: int) -> None:
+        """Remember that records from an offset on were fetched while they could not be taken.
+
+        A rebalance has stopped the flow. To seek now would meet partitions that are being taken
+        away. Faust seeks the committed offsets before the flow goes on, but maybe before this fetch
+        ended, and not at all where nothing has been committed.
+        """
+        self._passed[tp] = min(first, self._passed.get(tp, first))
+
+    async def _goes_back(self, tp: TP, first: int) -> bool:
+        """Return whether records were passed over before `first`; then they are fetched again."""
+        passed = self._passed.pop(tp, first)
+        if first <= passed:
+            return False
+        # Where the partition has just been taken away, its next assignment begins at what is
+        # committed.
+        with suppress(IllegalStateError):
+            await self.seek_wait({tp: passed})
+        return True
 
     def _message(self, tp: TP, part: Slice) -> ConsumerMessage:
         """Return the message Faust sees: at the slice's last offset, its value the slice."""
@@ -191,7 +213,7 @@ class SliceTransport(driver.Transport):
 
     def __init__(
         self,
-        url: URL,
+        urls: list[URL],
         app: App,
         *,
         activity_topics: Mapping[str, str],
@@ -199,7 +221,7 @@ class SliceTransport(driver.Transport):
         fetch_apart_s: float,
         slice_limit: Callable[[], int],
     ) -> None:
-        super().__init__([url], app)
+        super().__init__(urls, app)
         self.activity_topics = activity_topics
         self.fetch_wait_s = fetch_wait_s
         self.fetch_apart_s = fetch_apart_s

@@ -18,16 +18,19 @@ from typing import Any, Final, cast
 
 import faust
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from faust.types import TP
 from prometheus_client import CollectorRegistry, start_http_server
 from yarl import URL
 
 from carbon.programmes import Programme
 from producers.programmes.load import load_programmes
+from schemas.reaching import denied, obstacle
+from sinks.connect import StoreSettings
 from streams.allocator import keep_little
 from streams.factors import LiveRules
 from streams.limit import SliceLimit
+from streams.lookup import Lookup
 from streams.metrics import WorkerMetrics
 from streams.owned import Owned
 from streams.settings import WorkerSettings
@@ -49,8 +52,12 @@ class TopicsMissing(RuntimeError):
     """The broker or its topics are not there, or the topics differ in partitions."""
 
 
-def run_worker(settings: WorkerSettings) -> int:
+def run_worker(settings: WorkerSettings, store: StoreSettings | None) -> int:
     """Work until a signal says stop; return the exit status.
+
+    Args:
+        settings: Settings.
+        store: The store to ask about late events; None where they are refused.
 
     Raises:
         TopicsMissing: The topics did not appear in time.
@@ -73,7 +80,7 @@ def run_worker(settings: WorkerSettings) -> int:
     metrics = WorkerMetrics(registry)
     if settings.metrics_port:
         start_http_server(settings.metrics_port, settings.metrics_host, registry)
-    app = build_app(settings, programmes, partitions, metrics)
+    app = build_app(settings, programmes, partitions, metrics, store)
     worker = faust.Worker(
         app, loglevel=logging.WARNING, override_logging=False, quiet=True, redirect_stdouts=False
     )
@@ -89,12 +96,13 @@ def build_app(
     programmes: Mapping[str, Programme],
     partitions: int,
     metrics: WorkerMetrics,
+    store: StoreSettings | None = None,
 ) -> faust.App:
     """Return the Faust application that works slices; nothing is opened yet."""
-    url = URL(f"kafka://{settings.bootstrap}")
+    urls = [URL(f"kafka://{server.strip()}") for server in settings.bootstrap.split(",")]
     app = faust.App(
         settings.group_id,
-        broker=[url],
+        broker=urls,
         broker_credentials=_credentials(settings),
         consumer_group_instance_id=settings.instance,
         consumer_auto_offset_reset="earliest",
@@ -107,20 +115,23 @@ def build_app(
         stream_wait_empty=False,
         topic_partitions=partitions,
         topic_allow_declare=False,
+        # It is there to elect a leader, whom nobody asks for anything.
+        topic_disable_leader=True,
         store="memory://",
         datadir=str(settings.data_dir),
         web_enabled=False,
     )
     limit = SliceLimit(records_max=settings.slice_records_max, ms_max=settings.slice_ms_max)
     app.transport = SliceTransport(
-        url,
+        urls,
         app,
         activity_topics={settings.topic(name): name for name in settings.source_topics},
         fetch_wait_s=settings.fetch_wait_ms_max / 1000,
         fetch_apart_s=settings.fetch_apart_ms / 1000,
         slice_limit=limit,
     )
-    _add_agent(app, settings, LiveRules(settings, programmes, partitions), metrics, limit)
+    rules = LiveRules(settings, programmes, partitions)
+    _add_agent(app, settings, rules, metrics, limit, Lookup(settings, store) if store else None)
     return app
 
 
@@ -130,6 +141,7 @@ def _add_agent(
     rules: LiveRules,
     metrics: WorkerMetrics,
     limit: SliceLimit,
+    lookup: Lookup | None,
 ) -> None:
     owned = Owned(
         settings,
@@ -139,6 +151,7 @@ def _add_agent(
         # The application makes its consumer when it starts.
         assignment=lambda: app.consumer.assignment(),  # noqa: PLW0108
         highwater=lambda tp: app.consumer.highwater(tp),  # noqa: PLW0108
+        lookup=lookup,
         release=lambda tp: cast(SliceConsumer, app.consumer).release(tp),
     )
     joined = asyncio.Event()
@@ -199,7 +212,21 @@ async def _join_in_time(joined: asyncio.Event, settings: WorkerSettings) -> None
     except TimeoutError:
         raise NotJoined(
             f"not a member of group {settings.group_id} after {settings.startup_wait_s_max} s"
+            f"{await _hindered(settings)}"
         ) from None
+
+
+async def _hindered(settings: WorkerSettings) -> str:
+    """Return what the broker says about the group, which Faust does not."""
+    admin = AIOKafkaAdminClient(**settings.client_options())
+    try:
+        await admin.start()
+        await admin.list_consumer_group_offsets(settings.group_id)
+    except KafkaError as error:
+        return f": the broker {denied(error) or f'says {error!r}'}"
+    finally:
+        await admin.close()
+    return ""
 
 
 @stop_process_on_failure()
@@ -224,8 +251,13 @@ async def _partitions(settings: WorkerSettings) -> int:
                 "topics must exist with equal numbers of partitions, and emission-factors with "
                 f"one, found: {told}, {settings.topic('emission-factors')} {factors}"
             )
+            if settings.sasl_username is not None:
+                trouble += f"; what {settings.sasl_username!r} has no right to see counts as 0"
+        except KafkaConnectionError:
+            trouble = f"the broker {settings.bootstrap} {await obstacle(settings)}"
         except KafkaError as error:
-            trouble = f"the broker {settings.bootstrap} does not answer: {error!r}"
+            why = denied(error) or f"cannot be asked: {error!r}"
+            trouble = f"the broker {settings.bootstrap} {why}"
         if time.monotonic() > deadline:
             raise TopicsMissing(trouble)
         await asyncio.sleep(POLL_S)

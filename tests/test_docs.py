@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 import pytest
 from prometheus_client import CollectorRegistry
 
-from api.app import create_app
+from api.app import create_app, create_service
 from api.metrics import ApiMetrics
 from api.settings import ApiSettings
-from carbon.refusal import REFUSALS
+from carbon.refusal import REFUSALS, REMEDIES
 from cli.main import carbonflow
 from producers.convert import UNITS
 from producers.files import SUFFIXES, read_file
@@ -32,15 +32,17 @@ from producers.mapping import RULE_KEYS, TOP_KEYS, parse_mapping
 from producers.rules import FileMapping
 from producers.targets import RECORDS
 from schemas.catalogue import TOPICS
-from schemas.settings import variable
+from schemas.settings import variables
 from sinks.metrics import FollowingMetrics, SinkMetrics
 from sinks.queries import Queries
 from streams.metrics import WorkerMetrics
+from streams.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
 MAPPING = (ROOT / "docs/mapping.md").read_text("utf-8")
+REFUSED = (ROOT / "docs/refusals.md").read_text("utf-8")
 
 SOURCES = [path for floor in ("cli", "embedded") for path in (ROOT / floor).rglob("*.py")]
 
@@ -126,7 +128,7 @@ DOCUMENTED = {
     for row in rows(REFERENCE)
     if words(row[0]) and words(row[0])[0].startswith("CARBONFLOW_")
 }
-FIELDS = {variable(each.name): (cls, each) for cls in CLASSES for each in fields(cls)}
+FIELDS = {name: (cls, each) for cls in CLASSES for each in fields(cls) for name in variables(each)}
 
 
 def asked_for_by_name() -> set[str]:
@@ -184,7 +186,7 @@ def test_each_process_reads_the_settings_that_are_said_to_be_its() -> None:
         titles = [re.sub("^Api$", "API", a.replace("-", " ").capitalize()) for a in anchors]
         said[words(process)[0]] = {v for t in titles for v in first_words(section(REFERENCE, t))}
     assert said == {
-        name: {variable(each.name) for cls in read for each in fields(cls)}
+        name: {one for cls in read for each in fields(cls) for one in variables(each)}
         for name, read in READ.items()
     }
 
@@ -212,6 +214,34 @@ def test_topics_are_those_of_the_catalogue() -> None:
 def test_refusals_are_documented_in_their_own_sentences() -> None:
     table = {words(row[0])[0]: row[1] for row in rows(section(REFERENCE, "Refusals"))}
     assert table == dict(REFUSALS)
+
+
+def test_what_to_do_about_a_code_is_what_show_says() -> None:
+    table = {words(row[0])[0]: row[1:] for row in rows(section(REFUSED, "What to do"))}
+    assert table == {code: [meaning, REMEDIES[code]] for code, meaning in REFUSALS.items()}
+
+
+def test_what_to_do_names_commands_and_options_that_exist() -> None:
+    known = commands(carbonflow)
+    for line in re.findall(r"(?m)^carbonflow (.+)$", REFUSED):
+        name = next(each for each in known if line.startswith(each))
+        options = {option for each in known[name].params for option in each.opts}
+        options |= {option for each in known[name].params for option in each.secondary_opts}
+        assert set(re.findall(r"--[a-z-]+", line)) <= options, line
+    for remedy in REMEDIES.values():
+        for command in re.findall(r"`carbonflow ([a-z ]+)", remedy):
+            assert any(each == command.strip() for each in known), remedy
+
+
+def test_limits_of_the_breaker_are_those_of_the_settings() -> None:
+    settings = WorkerSettings()
+    text = section(REFUSED, "The breaker")
+    for setting, value in (
+        ("RECORDS", f"{settings.breaker_records:,}"),
+        ("SHARE", str(settings.breaker_share)),
+        ("SHARE_RECORDS", f"{settings.breaker_share_records:,}"),
+    ):
+        assert re.search(rf"`CARBONFLOW_BREAKER_{setting}`[^`]*\({re.escape(value)}\)", text)
 
 
 @pytest.mark.parametrize("code", REFUSALS)
@@ -270,10 +300,13 @@ def test_metrics_are_documented_with_type_and_labels(title: str, kind: Any) -> N
 def test_routes_are_those_of_the_application_and_of_the_stack() -> None:
     nowhere: Any = None  # Nobody asks.
     queries = Queries(nowhere)
-    app = create_app(queries, settings=ApiSettings(), registry=CollectorRegistry(), programmes={})
+    registry = CollectorRegistry()
+    app = create_app(queries, settings=ApiSettings(), registry=registry, programmes={})
+    service = create_service(queries, settings=ApiSettings(), registry=registry)
     served = {
         f"{method.upper()} {path}"
-        for path, methods in app.openapi()["paths"].items()
+        for part in (app, service)
+        for path, methods in part.openapi()["paths"].items()
         for method in methods
     }
     own = {path for path in (app.docs_url, app.redoc_url, app.openapi_url) if path}

@@ -10,8 +10,9 @@ The files are under the ODbL 1.0; attribute Electricity Maps.
 """
 
 import csv
+import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
@@ -87,6 +88,8 @@ def read_hours(path: Path) -> HourlyFile:
         columns = _columns(reader.fieldnames or ())
         for row in reader:
             try:
+                if None in row or None in row.values():
+                    raise ValueError("it has another number of cells than the header")
                 at = _hour(row[columns.at])
                 if at in hours:
                     raise ValueError(f"the hour of line {hours[at][0]} again")
@@ -101,13 +104,16 @@ def read_hours(path: Path) -> HourlyFile:
     return _factors(hours, columns, path, f"electricity-maps:{path.stem}:{digest}")
 
 
-def _columns(header: Iterable[str]) -> _Columns:
-    known = {name.strip().casefold(): name for name in header}
+def _columns(header: Sequence[str]) -> _Columns:
+    names = [name.strip().casefold() for name in header]
+    known = dict(zip(names, header, strict=True))
 
-    def column(*names: str) -> str:
-        found = [known[name] for name in names if name in known]
+    def column(*wanted: str) -> str:
+        found = [known[name] for name in wanted if name in known]
         if not found:
-            raise ValueError(f"it has no column {names[0]!r}: not an Electricity Maps file")
+            raise ValueError(f"it has no column {wanted[0]!r}: not an Electricity Maps file")
+        if sum(names.count(name) for name in wanted) > 1:
+            raise ValueError(f"it has a column twice: {wanted[0]!r}")
         return found[0]
 
     return _Columns(
@@ -141,13 +147,16 @@ def _factors(
     path: Path,
     release: str,
 ) -> HourlyFile:
-    zone = hours[min(hours)][1][columns.zone]
+    first, row = hours[min(hours)]
+    zone = row[columns.zone]
+    if not zone or re.search(r"\s", zone):
+        raise FactorFileError(str(path), ((first, f"the zone {zone!r} is no region"),))
     factors: list[Factor] = []
     missing: list[str] = []
     wrong: list[tuple[int, str]] = []
     for at in range(min(hours), max(hours) + 1, HOUR_MS):
         line, row = hours.get(at, (0, {}))
-        if row and (not zone or row[columns.zone] != zone):
+        if row and row[columns.zone] != zone:
             wrong.append((line, f"zone {row[columns.zone]!r} in a file of zone {zone!r}"))
             continue
         for boundary, column in columns.values:

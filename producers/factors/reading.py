@@ -27,9 +27,12 @@ def read_utf8(path: Path) -> tuple[str, str]:
     """
     try:
         content = path.read_bytes()
-        text = content.decode("utf-8-sig")
     except OSError as error:
         raise FactorFileError(str(path), ((0, error.strerror or str(error)),)) from error
+    except ValueError as error:  # No file can have such a name.
+        raise FactorFileError(repr(str(path)), ((0, str(error)),)) from error
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise FactorFileError(str(path), ((line, "is not UTF-8"),)) from error

@@ -7,13 +7,13 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from prometheus_client import CollectorRegistry
 
-from api.app import create_app
+from api.app import create_app, create_service
 from api.settings import ApiSettings
 from carbon.programmes import parse_programme
 from sinks.migrate import migrate
 from sinks.queries import Queries
 from tests.api.asked import Http
-from tests.sinks.facts import Facts, factor, refusal, session, transfer
+from tests.sinks.facts import Facts, balance, factor, refusal, session, transfer
 
 PROGRAMMES = {
     "scheme": parse_programme(
@@ -55,6 +55,7 @@ def facts(client: Client) -> Facts:
     put.put("charging_sessions", known)
     booked = transfer(known, "emission", 10_020 * 200)
     put.put("transfers", booked | {"programme_digest": PROGRAMMES["scheme"].digest})
+    put.put("balances", balance([booked]))
     put.put("factors", *(factor(number) for number in range(9)))
     grid = {"factor_id": "grid:CN-BJ:2021", "kind": "grid_average", "region": "CN-BJ"}
     put.put("factors", factor(0, **grid, valid_from=0, valid_to=253_402_300_800_000))
@@ -73,3 +74,10 @@ def http(facts: Facts, registry: CollectorRegistry) -> Http:
     """A client of the application."""
     queries = Queries(facts.client, database=facts.database)
     return Http(create_app(queries, settings=SETTINGS, registry=registry, programmes=PROGRAMMES))
+
+
+@pytest.fixture
+def service(facts: Facts, registry: CollectorRegistry) -> Http:
+    """A client of what tells how the application is."""
+    queries = Queries(facts.client, database=facts.database)
+    return Http(create_service(queries, settings=SETTINGS, registry=registry))

@@ -10,9 +10,10 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from api.app import create_app, serve
+from api.app import create_app, create_service
+from api.server import serve
 from api.settings import ApiSettings
-from sinks.connect import connect
+from sinks.connect import StoreSettings, connect
 from sinks.following import NotLevelError
 from sinks.migrate import migrate
 from sinks.queries import Queries
@@ -77,6 +78,17 @@ def test_a_batch_that_does_not_validate_is_a_problem(http: Http, body: object) -
     )
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["errors"][0]["where"].startswith("body")
+
+
+def test_a_batch_that_is_no_text_is_a_problem(http: Http) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = http.ask("POST", "/v1/balances", content=b"\xff", headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (
+        400,
+        "urn:carbonflow:problem:bad-request",
+    )
+    documented = get(http, "/openapi.json")["paths"]["/v1/balances"]["post"]["responses"]
+    assert "400" in documented
 
 
 def test_a_statement_is_paged(http: Http) -> None:
@@ -223,17 +235,17 @@ def test_a_wrong_method_is_a_problem(http: Http) -> None:
 def test_a_store_without_tables_is_a_problem(facts: Facts) -> None:
     queries = Queries(facts.client, database="nothing")
     app = create_app(queries, settings=ApiSettings(), registry=CollectorRegistry(), programmes={})
-    http = Http(app)
-    for path in ("/v1/totals", "/readyz"):
+    service = Http(create_service(queries, settings=ApiSettings(), registry=CollectorRegistry()))
+    for http, path in ((Http(app), "/v1/totals"), (service, "/readyz")):
         assert get(http, path, 503)["type"] == "urn:carbonflow:problem:store-not-ready"
-    assert get(http, "/healthz") == {"status": "ok"}
+    assert get(service, "/healthz") == {"status": "ok"}
 
 
 def test_a_store_that_went_away_is_a_problem_without_a_traceback(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with clickhouse_server.start(tmp_path / "data") as url:
-        client = connect(url)
+        client = connect(StoreSettings(clickhouse_url=url))
         migrate(client, database="gone")
     queries = Queries(client, database="gone")
     app = create_app(queries, settings=ApiSettings(), registry=CollectorRegistry(), programmes={})
@@ -253,8 +265,8 @@ def test_a_store_that_refuses_a_question_is_a_problem_without_details(facts: Fac
     assert found["detail"] == "The request failed; the log says why."
 
 
-def test_a_store_with_tables_is_ready(http: Http) -> None:
-    assert get(http, "/readyz") == {"status": "ready"}
+def test_a_store_with_tables_is_ready(service: Http) -> None:
+    assert get(service, "/readyz") == {"status": "ready"}
 
 
 def test_requests_are_counted_by_route(http: Http, registry: CollectorRegistry) -> None:
@@ -270,9 +282,9 @@ def test_requests_are_counted_by_route(http: Http, registry: CollectorRegistry) 
     assert registry.get_sample_value("carbonflow_api_requests_total", unmatched) == 1
 
 
-def test_metrics_are_for_prometheus(http: Http) -> None:
-    get(http, "/healthz")
-    answer = http.ask("GET", "/metrics")
+def test_metrics_are_for_prometheus(http: Http, service: Http) -> None:
+    get(http, "/v1/totals")
+    answer = service.ask("GET", "/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     assert "carbonflow_api_requests_total" in answer.text
 
@@ -293,11 +305,13 @@ def test_openapi_describes_every_route_and_its_problems(http: Http) -> None:
         "/v1/totals",
         "/v1/refusals",
         "/v1/refusals/{refusal_id}",
-        "/healthz",
-        "/readyz",
-        "/metrics",
     }
+    assert document["security"] == [{"token": []}]
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     for path, operation in operations:
+        assert {"401", "429"} <= operation["responses"].keys(), path
+        is_restricted = path.startswith(("/v1/refusals", "/v1/totals"))
+        assert is_restricted == ("403" in operation["responses"]), path
         assert operation["description"], path
         for parameter in operation.get("parameters", []):
             assert parameter["description"], (path, parameter["name"])
@@ -346,8 +360,11 @@ def test_balances_that_are_not_at_hand_yet_are_asked_for_again(facts: Facts) -> 
         programmes={},
         balances=Early(),
     )
-    for path in ("/v1/accounts/ann/balance", "/readyz"):
-        answer = Http(app).ask("GET", path)
+    service = create_service(
+        queries, settings=ApiSettings(), registry=CollectorRegistry(), balances=Early()
+    )
+    for part, path in ((app, "/v1/accounts/ann/balance"), (service, "/readyz")):
+        answer = Http(part).ask("GET", path)
         assert (answer.status_code, answer.json()["type"]) == (
             503,
             "urn:carbonflow:problem:balances-not-ready",

@@ -185,3 +185,27 @@ def test_every_shipped_programme_is_one_under_its_own_name_and_no_two_are_the_sa
     assert all(name == programme.name for name, programme in programmes.items())
     assert len({programme.digest for programme in programmes.values()}) == len(programmes)
     assert all(programme.charging or programme.freight for programme in programmes.values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 5_000,
+        "a = " + "9" * 5_000,
+        "\0",
+        changed('"7.8"', '"1e999999999"'),
+        changed('"7.8"', '"1e-999999999"'),
+        changed('"7.8"', f'"{"9" * 5_000}"'),
+        changed('"7.8"', '"nan"'),
+        changed('"7.8"', '"-7.8"'),
+        changed("age_years_max = 3", "age_years_max = -1"),
+        changed("age_years_max = 3", f"age_years_max = {2**70}"),
+        changed("improvement_from_year = 2018", "improvement_from_year = -1000000000"),
+        changed("2370000", f"{2**62}"),
+        changed('classes = ["car"]', "classes = [[]]"),
+        changed('name = "p"', f'name = "{"p" * 2_000}"'),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_at_once(text: str) -> None:
+    with pytest.raises(ProgrammeError):
+        parse_programme(text)

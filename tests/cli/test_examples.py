@@ -12,7 +12,7 @@ import pytest
 
 from cli.main import carbonflow
 
-FILE = re.compile(r"(?:[a-z-]+:)?([\w.-]+\.(?:csv|parquet|toml))$")
+FILE = re.compile(r"(?:[a-z-]+:)?([\w.-]+\.(?:csv|parquet|toml|txt))$")
 SETTING = re.compile(r"[A-Z_]+=")
 
 

@@ -32,6 +32,7 @@ def test_an_api_that_is_asked_to_stop_ends_well(
         "CARBONFLOW_BOOTSTRAP": broker if balances == "topic" else "127.0.0.1:1",
         "CARBONFLOW_API_BALANCES": balances,
         "CARBONFLOW_API_PORT": str(free_port()),
+        "CARBONFLOW_API_METRICS_PORT": "0",
     }
     api = subprocess.Popen(
         (sys.executable, "-m", "cli.main", "api"), env=environ, stdout=subprocess.PIPE, text=True
@@ -49,6 +50,7 @@ def test_an_api_without_the_broker_of_its_balances_says_so(store: str) -> None:
         "CARBONFLOW_CLICKHOUSE_URL": store,
         "CARBONFLOW_BOOTSTRAP": "127.0.0.1:1",
         "CARBONFLOW_API_PORT": str(free_port()),
+        "CARBONFLOW_API_METRICS_PORT": "0",
     }
     done = subprocess.run(
         (sys.executable, "-m", "cli.main", "api"),

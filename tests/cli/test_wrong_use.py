@@ -171,6 +171,8 @@ def test_asking_for_nothing_shows_the_help_as_it_is(words: tuple[str, ...]) -> N
         (("factors", "list", "--kind", "nonsense"), "'nonsense' is not one of 'grid_average'"),
         (("refusals", "list", "--code", "bad_value"), "did you mean 'row_bad_value'?"),
         (("balance", "x", "--clickhouse", "ftp://x"), "not a ClickHouse URL"),
+        (("balance", "x", "--clickhouse", "http://me:pass/word@x"), "no place for a password"),
+        (("verify", "--clickhouse", "https://me:password@x"), "no place for a password"),
         (("load", "--bootstrap", "a:b:c"), "nothing to load"),
         (("factors", "load", "--bootstrap", "a:b"), "'a:b' is no list of brokers"),
         (("demo", "--keep", "--fresh"), "--keep and --fresh exclude each other"),

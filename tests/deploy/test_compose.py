@@ -1,6 +1,9 @@
 """docker-compose.yml speaks of what exists: images, commands, settings, services, ports."""
 
+import os
 import re
+import subprocess
+from contextlib import closing
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -10,16 +13,20 @@ from urllib.parse import urlsplit
 import click
 import pytest
 import yaml
+from chdb.state.sqlitelike import Connection
 
 from api.settings import ApiSettings
 from cli.main import carbonflow
 from cli.processes import MetricsSettings
 from schemas.settings import BrokerSettings, read_settings, variable
 from sinks.connect import StoreSettings
+from sinks.migrate import statements
 from sinks.sink import SinkSettings
 from streams.settings import WorkerSettings
+from tests.clickhouse_access import USERS_SQL, granted
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+USERS_SH: Final = USERS_SQL.with_name("users.sh")
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
 OURS: Final = sorted(name for name, service in SERVICES.items() if "build" in service)
@@ -101,12 +108,54 @@ def test_the_hosts_in_its_settings_are_services_and_their_ports(service: str) ->
             "KAFKA_ADVERTISED_LISTENERS"
         ].split(",")
     if "CARBONFLOW_CLICKHOUSE_URL" in settings:
-        url, store = urlsplit(settings["CARBONFLOW_CLICKHOUSE_URL"]), environ_of("clickhouse")
-        assert (url.username, url.password) == (
-            store["CLICKHOUSE_USER"],
-            store["CLICKHOUSE_PASSWORD"],
-        )
+        url = urlsplit(settings["CARBONFLOW_CLICKHOUSE_URL"])
         assert (url.hostname, url.port) == ("clickhouse", 8123)
+
+
+@pytest.mark.parametrize(
+    ("service", "user"), [("migrate", "migrator"), ("sink", "writer"), ("api", "reader")]
+)
+def test_each_part_is_a_user_of_its_own_in_clickhouse(service: str, user: str) -> None:
+    settings = settings_of(service)
+    assert settings["CARBONFLOW_CLICKHOUSE_USER"] == f"carbonflow_{user}"
+    assert settings["CARBONFLOW_CLICKHOUSE_USER"] in granted(USERS_SQL.read_text("utf-8"))
+    # What the store is told is what the part says, from the same variable of whoever starts it.
+    given = {
+        SERVICES["clickhouse"]["environment"][f"{user.upper()}_PASSWORD"],
+        SERVICES[service]["environment"]["CARBONFLOW_CLICKHOUSE_PASSWORD"],
+    }
+    assert given == {f"${{CLICKHOUSE_{user.upper()}_PASSWORD:-carbonflow}}"}
+
+
+def test_what_makes_the_users_is_where_the_image_looks_for_it() -> None:
+    mounted = dict(volume.split(":")[:2] for volume in SERVICES["clickhouse"]["volumes"])
+    assert mounted["./deploy/clickhouse/users.sh"] == "/docker-entrypoint-initdb.d/users.sh"
+    assert f":-{mounted['./deploy/clickhouse/users.sql']}}}" in USERS_SH.read_text("utf-8")
+    assert os.access(USERS_SH, os.X_OK)
+
+
+def test_the_users_are_made_with_their_passwords_and_none_is_on_a_command_line(
+    tmp_path: Path,
+) -> None:
+    """In the place of the client stands what writes down how it was called and what it was told."""
+    client, said = tmp_path / "clickhouse-client", tmp_path / "said"
+    client.write_text(f'#!/bin/sh\necho "$@" > {said}.words\ncat > {said}\n')
+    client.chmod(0o755)
+    passwords = {"migrator": "it's", "writer": r"back\slash \' \n", "reader": 'a "b" $HOME `x` é'}
+    environ = {f"{user.upper()}_PASSWORD": password for user, password in passwords.items()}
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(
+        [USERS_SH], env=environ | {"PATH": path, "USERS_SQL": str(USERS_SQL)}, check=True
+    )
+    assert (tmp_path / "said.words").read_text() == "--host 127.0.0.1 --multiquery\n"
+    told = statements(said.read_text("utf-8"))
+    assert told[3:] == statements(USERS_SQL.read_text("utf-8"))
+    with closing(Connection(":memory:")) as engine:
+        for statement in told[:3]:
+            engine.query(statement, "TabSeparatedRaw")
+        for user, password in passwords.items():
+            shown = engine.query(f"SELECT {{{user}_password:String}}", "TabSeparatedRaw")
+            assert shown.bytes().decode() == f"{password}\n"
 
 
 @pytest.mark.parametrize("service", OURS)
@@ -114,7 +163,7 @@ def test_what_it_serves_is_served_beyond_its_container(service: str) -> None:
     settings = settings_of(service)
     served = {
         port: settings[f"CARBONFLOW_{kind}_HOST"]
-        for kind in ("METRICS", "API")
+        for kind in ("METRICS", "API", "API_METRICS")
         if (port := settings.get(f"CARBONFLOW_{kind}_PORT", 0))
     }
     assert served == dict.fromkeys(ports_inside(service), "0.0.0.0")
@@ -135,7 +184,10 @@ def test_what_runs_on_says_whether_it_is_well_and_is_started_again(service: str)
 def test_its_health_is_asked_of_a_port_it_serves(service: str) -> None:
     check = " ".join(SERVICES[service].get("healthcheck", {}).get("test", []))
     asked = {int(port) for port in re.findall(r"http://127\.0\.0\.1:(\d+)/", check)}
-    assert asked == ports_inside(service)
+    settings = settings_of(service)
+    kinds = ("API_METRICS",) if service == "api" else ("METRICS",)
+    served = {port for kind in kinds if (port := settings.get(f"CARBONFLOW_{kind}_PORT"))}
+    assert asked == served <= ports_inside(service)
 
 
 @pytest.mark.parametrize("service", OURS)

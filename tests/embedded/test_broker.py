@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -86,10 +87,11 @@ def test_it_answers_and_ends(tmp_path: Path) -> None:
 
 def test_its_saving_takes_what_others_leave(tmp_path: Path) -> None:
     with Broker.start(tmp_path / "data") as broker:
-        threads = {
-            (thread / "comm").read_text().strip(): os.getpriority(os.PRIO_PROCESS, int(thread.name))
-            for thread in Path(f"/proc/{broker.pid}/task").glob("*")
-        }
+        threads = {}
+        for thread in Path(f"/proc/{broker.pid}/task").glob("*"):
+            with suppress(FileNotFoundError, ProcessLookupError):  # One may end meanwhile.
+                name = (thread / "comm").read_text().strip()
+                threads[name] = os.getpriority(os.PRIO_PROCESS, int(thread.name))
     assert threads["autosave"] == 19
     assert threads["noida-db"] == os.getpriority(os.PRIO_PROCESS, 0)
 

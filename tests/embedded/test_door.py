@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from embedded.door import open_to_readers
 from embedded.store import Store
-from sinks.connect import StoreError, connect
+from sinks.connect import StoreError, StoreSettings, connect
 
 
 def test_what_is_written_inside_is_read_through_the_door(tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_what_is_written_inside_is_read_through_the_door(tmp_path: Path) -> None
         store.writer.command("INSERT INTO t VALUES (1), (2)")
         with (
             open_to_readers(store.path, CollectorRegistry()) as url,
-            connect(url) as client,
+            connect(StoreSettings(clickhouse_url=url)) as client,
         ):
             assert client.query(
                 "SELECT sum(x) FROM t WHERE x > {least:Int64}", parameters={"least": 1}
@@ -30,7 +30,10 @@ def test_what_is_written_inside_is_read_through_the_door(tmp_path: Path) -> None
 def test_nothing_is_changed_through_it(tmp_path: Path, statement: str) -> None:
     with Store.open(tmp_path / "store") as store:
         store.writer.command("CREATE TABLE t (x Int64) ENGINE = MergeTree ORDER BY x")
-        with open_to_readers(store.path, CollectorRegistry()) as url, connect(url) as client:
+        with (
+            open_to_readers(store.path, CollectorRegistry()) as url,
+            connect(StoreSettings(clickhouse_url=url)) as client,
+        ):
             with pytest.raises(StoreError, match="readonly"):
                 client.command(statement)
             assert client.query("SELECT count() FROM t").result_rows == [(0,)]

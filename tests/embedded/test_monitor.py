@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from embedded.monitor import Monitor, Standing
+from schemas.settings import BrokerSettings
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ async def commit(bootstrap: str, group: str, offsets: dict[TopicPartition, int])
 
 def test_a_group_that_never_came_is_level_with_empty_topics(broker: str, topic: str) -> None:
     async def ask() -> bool:
-        async with Monitor(broker) as monitor:
+        async with Monitor(BrokerSettings(bootstrap=broker)) as monitor:
             return await monitor.is_level(f"g-{topic}", [topic])
 
     assert asyncio.run(ask())
@@ -48,7 +49,7 @@ def test_records_not_committed_are_behind(broker: str, topic: str) -> None:
             for _ in range(3):
                 await producer.send_and_wait(topic, b"x", partition=1)
         await commit(broker, f"g-{topic}", {TopicPartition(topic, 1): 1})
-        async with Monitor(broker) as monitor:
+        async with Monitor(BrokerSettings(bootstrap=broker)) as monitor:
             group = f"g-{topic}"
             return await monitor.is_level(group, [topic]), await monitor.standing(group, [topic])
 
@@ -63,7 +64,7 @@ def test_markers_alone_are_not_behind(broker: str, topic: str) -> None:
             await producer.send(topic, b"x", partition=0)
             await producer.commit_transaction()
         await commit(broker, group, {TopicPartition(topic, 0): 1})
-        async with Monitor(broker) as monitor:
+        async with Monitor(BrokerSettings(bootstrap=broker)) as monitor:
             return await monitor.is_level(group, [topic]), await monitor.standing(group, [topic])
 
     assert asyncio.run(ask()) == (True, Standing(done=1, lag=1))
@@ -74,7 +75,7 @@ def test_an_open_transaction_is_behind(broker: str, topic: str) -> None:
         async with AIOKafkaProducer(bootstrap_servers=broker, transactional_id=topic) as producer:
             await producer.begin_transaction()
             await producer.send_and_wait(topic, b"x", partition=0)
-            async with Monitor(broker) as monitor:
+            async with Monitor(BrokerSettings(bootstrap=broker)) as monitor:
                 level = await monitor.is_level(f"g-{topic}", [topic])
             await producer.abort_transaction()
             return level
@@ -84,7 +85,7 @@ def test_an_open_transaction_is_behind(broker: str, topic: str) -> None:
 
 def test_a_topic_that_does_not_exist_has_no_end(broker: str) -> None:
     async def ask() -> dict[TopicPartition, int]:
-        async with Monitor(broker) as monitor:
+        async with Monitor(BrokerSettings(bootstrap=broker)) as monitor:
             return await monitor.ends([f"none-{uuid.uuid4()}"])
 
     assert asyncio.run(ask()) == {}

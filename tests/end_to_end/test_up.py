@@ -41,6 +41,7 @@ class Up:
     process: subprocess.Popen[bytes]
     bootstrap: str
     api: str
+    service: str
     warned: Path
 
     def get(self, path: str) -> Any:
@@ -76,7 +77,8 @@ class Up:
     def is_ready(self) -> bool:
         """Return whether its API is."""
         try:
-            return bool(self.get("/readyz") == {"status": "ready"})
+            with urlopen(f"{self.service}/readyz", timeout=10) as answer:
+                return bool(json.loads(answer.read()) == {"status": "ready"})
         except URLError:
             return False
 
@@ -84,16 +86,18 @@ class Up:
 @contextmanager
 def up(folder: Path, **settings: str) -> Iterator[Up]:
     """Run `carbonflow up`."""
-    broker, api, metrics = free_port(), free_port(), free_port()
+    broker, api, service, metrics = (free_port() for _ in range(4))
     argv = [CARBONFLOW, "up", "--data-dir", str(folder / "books")]
-    argv += ["--broker-port", str(broker), "--api-port", str(api), "--metrics-port", str(metrics)]
+    argv += ["--broker-port", str(broker), "--api-port", str(api)]
+    argv += ["--api-metrics-port", str(service), "--metrics-port", str(metrics)]
     warned = folder / "up.err"
     with warned.open("wb") as err:
         process = subprocess.Popen(
             argv, stdout=subprocess.DEVNULL, stderr=err, env=environment(**settings)
         )
     try:
-        yield Up(process, f"127.0.0.1:{broker}", f"http://127.0.0.1:{api}", warned)
+        urls = f"http://127.0.0.1:{api}", f"http://127.0.0.1:{service}"
+        yield Up(process, f"127.0.0.1:{broker}", *urls, warned)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(STOP_S)
@@ -118,7 +122,7 @@ def test_what_is_produced_is_asked_for_over_http(tmp_path: Path) -> None:
         stack.until(lambda: stack.has(f"{account}/balance", "session_count", SESSIONS))
         stack.until(lambda: stack.get("/v1/verify") == {"ok": True, "drift": []})
         assert len(stack.get(f"{account}/statement")["transfers"]) == 2 * SESSIONS
-        with urlopen(f"{stack.api}/metrics", timeout=10) as answer:
+        with urlopen(f"{stack.service}/metrics", timeout=10) as answer:
             metrics = answer.read().decode()
         assert f'carbonflow_sink_rows_total{{table="transfers"}} {2.0 * SESSIONS}' in metrics
         assert re.search(r"^carbonflow_balances_followed_total [1-9]", metrics, re.MULTILINE)

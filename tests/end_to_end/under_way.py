@@ -17,6 +17,7 @@ from typing import Any
 from embedded.monitor import Monitor
 from embedded.stack import GROUP
 from schemas.catalogue import ACTIVITY_TOPICS
+from schemas.settings import BrokerSettings
 from tests.end_to_end.command import CARBONFLOW, RUN_S_MAX, environment
 
 _POLL_S = 0.01
@@ -85,7 +86,7 @@ class UnderWay:
             await self._pause(deadline)
         words = _command(self.children()["broker"])
         port = words[words.index("--kafka-port") + 1]
-        async with Monitor(f"127.0.0.1:{port}") as monitor:
+        async with Monitor(BrokerSettings(bootstrap=f"127.0.0.1:{port}")) as monitor:
             while True:
                 standing = await monitor.standing(GROUP, ACTIVITY_TOPICS)
                 seen = Seen(standing.done + standing.lag, standing.done)

@@ -1,4 +1,4 @@
-"""The fixture `kafka`: one real Apache Kafka node for all tests of this folder.
+"""The fixture `kafka`: one real Apache Kafka node for the tests of this folder.
 
 Where Java or Maven is missing the tests skip and say why. Under CI=true that is a failure: there
 nobody would notice that nothing was tested.
@@ -7,6 +7,7 @@ nobody would notice that nothing was tested.
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,13 +15,19 @@ from tests.kafka.server import KafkaServer, fetch_jars, missing
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+def jars() -> Path:
+    """The jars of Kafka."""
     reason = missing()
     if reason is not None:
         if os.environ.get("CI") == "true":
             pytest.fail(f"{reason}; CI must run these tests")
         pytest.skip(reason)
-    with KafkaServer(tmp_path_factory.mktemp("kafka"), fetch_jars()) as server:
+    return fetch_jars()
+
+
+@pytest.fixture(scope="session")
+def kafka(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    with KafkaServer(tmp_path_factory.mktemp("kafka"), jars) as server:
         yield server
 
 

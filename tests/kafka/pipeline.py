@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,12 +86,25 @@ class Worker:
 
 @dataclass(slots=True)
 class Pipeline:
-    """The topics of one test and the workers on them."""
+    """The topics of one test and the workers on them.
+
+    Attributes:
+        settings: How the test itself reaches Kafka.
+        folder: For the workers' logs and data.
+        admin: Asked for offsets.
+        workers: All that were started.
+        environ: Further settings of workers.
+        sender: Who sends events, if not the test itself.
+        sent: How many events were.
+        parts: What will be sent.
+    """
 
     settings: BrokerSettings
     folder: Path
     admin: AIOKafkaAdminClient
     workers: list[Worker] = field(default_factory=list)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    sender: BrokerSettings | None = None
     sent: int = 0
     parts: Iterator[SamplePart] = field(default_factory=lambda: portions(sample(EVENTS_MAX)))
 
@@ -115,6 +128,7 @@ class Pipeline:
             "CARBONFLOW_SESSION_TIMEOUT_S": str(SESSION_S),
             "CARBONFLOW_SLICE_RECORDS_MAX": "60",
             "CARBONFLOW_SLICE_BYTES_MAX": "16384",
+            **self.environ,
         }
         command = (sys.executable, "-m", "cli.main", "worker")
         child = spawn(command, log_path=log_path, death_signal=signal.SIGKILL, environ=environ)
@@ -131,7 +145,7 @@ class Pipeline:
     async def send(self, events: int) -> None:
         """Send at least so many sample events, repeats and broken ones among them."""
         last = self.sent + events
-        async with CarbonflowProducer(self.settings) as producer:
+        async with CarbonflowProducer(self.sender or self.settings) as producer:
             while self.sent < last:
                 await self._send_portion(producer)
 

@@ -34,8 +34,8 @@ from tests.kafka.server import KafkaServer
 
 pytestmark = pytest.mark.kafka
 
-JOINED = "Executing _on_partitions_assigned"
-"""What Faust logs whenever its group has given it partitions."""
+JOINED = ": opening book "
+"""What a worker logs of each partition its group has given it, once there is something to work."""
 
 Scenario = Callable[[Pipeline], Awaitable[None]]
 

@@ -148,7 +148,7 @@ def test_a_refusal_says_where_its_row_was(settings: BrokerSettings) -> None:
     async def there_and_back() -> list[ConsumerRecord]:
         await ensure_topics(settings)
         async with CarbonflowProducer(settings) as producer:
-            await producer.send_refusals([row])
+            await producer.send_refusals([row], columns="Nr,Größe,x")
         return await everything(settings, "refusals")
 
     (message,) = run(there_and_back())
@@ -163,6 +163,7 @@ def test_a_refusal_says_where_its_row_was(settings: BrokerSettings) -> None:
         "timestamp": "",
         "file": "täglich.csv",
         "line": "12",
+        "columns": "Nr,Größe,x",
     }
 
 
@@ -178,6 +179,7 @@ def test_a_row_too_long_for_a_message_is_cut_and_says_so(settings: BrokerSetting
     (message,) = run(there_and_back())
     assert len(message.value) == RAW_BYTES_MAX
     assert b"cut" in dict(message.headers)["reason"]
+    assert dict(message.headers)["bytes"] == b"5000000"
 
 
 def test_factors_are_published_under_release_and_id(settings: BrokerSettings) -> None:

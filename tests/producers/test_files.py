@@ -14,7 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon.refusal import REFUSALS
-from producers.files import MappedRows, UnreadableFileError, read_file
+from producers.files import (
+    COLUMNS_BYTES_MAX,
+    MappedRows,
+    UnreadableFileError,
+    columns_row,
+    read_file,
+)
 from producers.mapping import MappingError, load_mapping, parse_mapping
 from producers.rows import UnmappedRow
 from producers.rules import FileMapping
@@ -336,3 +342,23 @@ def test_no_bytes_stop_a_file(tmp_path_factory: pytest.TempPathFactory, junk: by
     table, refused = read(path, mapping())
     assert table.num_rows + len(refused) >= 1
     assert {row.code for row in refused} <= REFUSALS.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "row"),
+    [
+        ("a.csv", b"\xef\xbb\xbfId,User\r\n1,u\r\n", "Id,User"),
+        ("a.csv.gz", gzip.compress(b"Id,User\n1,u\n"), "Id,User"),
+        ("a.csv", b'Id,"two\nlines"\n1,u\n', 'Id,"two\nlines"'),
+        ("a.csv", b"", ""),
+        ("a.csv", b'"never closed\n1,u\n', ""),
+        ("a.csv", b"x" * (COLUMNS_BYTES_MAX + 1) + b"\n1\n", ""),
+        ("a.jsonl", b'{"Id": 1}\n', ""),
+    ],
+)
+def test_the_first_row_of_a_csv_file_is_kept_as_it_stands(
+    tmp_path: Path, name: str, content: bytes, row: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert columns_row(path, mapping()) == row

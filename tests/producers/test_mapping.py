@@ -63,6 +63,14 @@ def test_a_load_factor_is_the_decimal_that_is_written() -> None:
     assert cargo.rules[0].factor == Fraction(600)
 
 
+def test_the_columns_of_a_pseudonym_are_natural_ids() -> None:
+    said = parsed(
+        '"User"', '[{ column = ["User", "Card"], pseudonym = true }, { value = "nobody" }]'
+    )
+    assert said.natural_columns == {"User", "Card"}
+    assert parsed().natural_columns == set()
+
+
 def test_fields_with_a_default_in_the_record_may_be_left_out() -> None:
     assert "revision" not in [field.target.name for field in parsed().fields]
 
@@ -92,6 +100,23 @@ def test_fields_with_a_default_in_the_record_may_be_left_out() -> None:
         ('"User"', '[{ value = "a" }, "User"]', "nothing can follow a value or a default"),
         ('"User"', "[]", "the list of alternatives is empty"),
         ('"Start"', '{ column = "Start", format = "isoo" }', "neither iso, unix, unix_ms nor"),
+        (
+            '"Id"',
+            '{ column = "Id", pseudonym = true }',
+            "session_id: pseudonym is for account_id al",
+        ),
+        ('"User"', '{ value = "u", pseudonym = true }', "a value stands alone"),
+        ('"User"', '{ column = "User", pseudonym = 1 }', "pseudonym must be true or false"),
+        (
+            '"User"',
+            '[{ column = "User", pseudonym = true }, "Id"]',
+            "every alternative must say pseudonym = true, or none",
+        ),
+        (
+            '"User"',
+            '{ template = "{User}-{Plug}", pseudonym = true }',
+            "evse_id: column 'Plug' is a natural id, which account_id keeps secret",
+        ),
         ("[fields]", "[felder]", "unknown key 'felder'; did you mean 'fields'"),
         ("[fields]", "[fields", "line 4"),
     ],

@@ -7,7 +7,7 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from sinks.connect import connect
+from sinks.connect import StoreSettings, connect
 from sinks.migrate import migrate
 from sinks.queries import Queries
 from tests import clickhouse_server
@@ -26,7 +26,10 @@ def client(
         with clickhouse_connect.get_client(interface="chdb", path=str(folder)) as opened:
             yield opened
     else:
-        with clickhouse_server.start(folder) as url, connect(url) as opened:
+        with (
+            clickhouse_server.start(folder) as url,
+            connect(StoreSettings(clickhouse_url=url)) as opened,
+        ):
             yield opened
 
 

@@ -4,7 +4,7 @@
 balance folded from them by plain arithmetic. Tests then bend single rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,11 @@ INT32 = frozenset(
 
 def insert(client: Client, database: str, table: str, rows: list[dict[str, Any]]) -> None:
     """Insert rows, as Arrow, the way the writer does."""
+    client.insert_arrow(table, columns_of(rows), database=database, settings={"async_insert": 0})
+
+
+def columns_of(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Return rows of one table as Arrow."""
     columns = {}
     for name in rows[0]:
         values = [row[name] for row in rows]
@@ -47,7 +52,7 @@ def insert(client: Client, database: str, table: str, rows: list[dict[str, Any]]
             columns[name] = pa.array(values, pa.int64())
         else:
             columns[name] = pa.array(values)
-    client.insert_arrow(table, pa.table(columns), database=database, settings={"async_insert": 0})
+    return pa.table(columns)
 
 
 def place(partition: int, offset: int) -> dict[str, Any]:

@@ -6,17 +6,23 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from sinks.migrate import Migration, MigrationError, migrate, pending, rendered, shipped
+from sinks.queries import Queries, RefusalFilter
+from tests.sinks.facts import Facts, refusal
 
 TABLES = {
     "balances",
     "charging_sessions",
+    "erasures",
     "factors",
     "freight_trips",
     "migrations",
     "refusals",
     "transfers",
 }
-VIEWS = {"accounts", "ledger", "published_factors", "refused", "sessions", "trips"}
+VIEWS = {
+    *("accounts", "ledger", "published_factors", "refused", "replays", "sessions", "trips"),
+    *("session_places", "trip_places"),
+}
 
 
 def test_an_empty_store_gets_all_tables_and_views(client: Client, empty: str) -> None:
@@ -76,10 +82,21 @@ def test_every_table_of_a_topic_replaces_by_offset(client: Client, empty: str) -
         "SELECT name, engine_full FROM system.tables "
         f"WHERE database = '{empty}' AND engine != 'View'"
     ).result_rows
-    engines = {name: engine.split()[0] for name, engine in rows if name != "migrations"}
-    assert engines == dict.fromkeys(TABLES - {"migrations"}, "ReplacingMergeTree(_offset)")
+    of_none = {"migrations", "erasures"}
+    engines = {name: engine.split()[0] for name, engine in rows if name not in of_none}
+    assert engines == dict.fromkeys(TABLES - of_none, "ReplacingMergeTree(_offset)")
 
 
 def test_a_database_name_that_is_not_a_name_is_refused(client: Client) -> None:
     with pytest.raises(ValueError, match="not a database name"):
         migrate(client, database="x; DROP DATABASE y")
+
+
+def test_refusals_of_before_are_kept_when_replays_come(client: Client, empty: str) -> None:
+    *before, replays = shipped()[:5]
+    assert replays.name == "0005_replays.sql"
+    migrate(client, database=empty, migrations=before)
+    Facts(client, empty).put("refusals", refusal(7))
+    migrate(client, database=empty)
+    (found,) = Queries(client, database=empty).refusals(RefusalFilter()).items
+    assert (found.offset, found.source, found.attempt, found.is_replayed) == (7, "", 0, False)

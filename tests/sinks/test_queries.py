@@ -5,7 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from sinks.cursor import CursorError
-from sinks.queries import FactorFilter, Queries
+from sinks.queries import FactorFilter, Queries, RefusalFilter
 from sinks.records import ChargingSession, FreightTrip, Total, Transfer
 from tests.sinks.facts import HOUR_MS, T0_MS, Facts, factor, refusal, session
 
@@ -181,10 +181,32 @@ def test_an_annual_transfer_leads_to_its_factor_alone(facts: Facts, queries: Que
 
 def test_refusals_are_filtered_and_paged(facts: Facts, queries: Queries) -> None:
     facts.put("refusals", *(refusal(number) for number in range(4)), refusal(9, code="too_long"))
-    first = queries.refusals(code="undecodable", limit=3)
-    second = queries.refusals(code="undecodable", limit=3, cursor=first.next_cursor)
+    first = queries.refusals(RefusalFilter(code="undecodable"), limit=3)
+    second = queries.refusals(RefusalFilter(code="undecodable"), limit=3, cursor=first.next_cursor)
     assert [row.offset for row in (*first.items, *second.items)] == [0, 1, 2, 3]
     assert second.next_cursor is None
+
+
+@pytest.mark.parametrize(
+    ("which", "places"),
+    [
+        (RefusalFilter(), [0, 1, 2]),
+        (RefusalFilter(source="other"), [1]),
+        (RefusalFilter(topic="freight-trips"), [2]),
+        (RefusalFilter(account_id="bob"), [2]),
+        (RefusalFilter(from_ms=T0_MS + 1), [1, 2]),
+        (RefusalFilter(to_ms=T0_MS + 1), [0]),
+        (RefusalFilter(from_ms=T0_MS, to_ms=T0_MS + 2, account_id="ann"), [0, 1]),
+        (RefusalFilter(source="other", account_id="bob"), []),
+    ],
+)
+def test_refusals_are_filtered_by_whose_and_when(
+    facts: Facts, queries: Queries, which: RefusalFilter, places: list[int]
+) -> None:
+    facts.put("refusals", refusal(0, source="cpo", account_id="ann"))
+    facts.put("refusals", refusal(1, source="other", account_id="ann"))
+    facts.put("refusals", refusal(2, source="", account_id="bob", topic="freight-trips"))
+    assert [row.offset for row in queries.refusals(which).items] == places
 
 
 def test_a_refusal_is_shown_with_its_raw_bytes(facts: Facts, queries: Queries) -> None:
@@ -203,7 +225,7 @@ def test_a_refusal_is_shown_with_its_raw_bytes(facts: Facts, queries: Queries) -
 def test_a_loaders_refusal_names_file_and_line(facts: Facts, queries: Queries) -> None:
     row = {"origin": "loader", "topic": "", "partition": None, "offset": None, "timestamp": None}
     facts.put("refusals", refusal(0, **row, file="a.csv", line=7, key=None))
-    (found,) = queries.refusals(origin="loader").items
+    (found,) = queries.refusals(RefusalFilter(origin="loader")).items
     assert (found.file, found.line, found.partition, found.timestamp) == ("a.csv", 7, None, None)
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from carbon.limits import FOREVER_MS
 from schemas.singles import encode_one
-from sinks.queries import FactorFilter, Queries
+from sinks.queries import FactorFilter, Queries, RefusalFilter
 from sinks.writer import ROUTES, ROWS_AT_A_TIME, BrokenRecordError, Rows, Writer, rows_of
 from tests.sinks.facts import T0_MS, Facts, balance, factor, session, transfer, trip
 from tests.sinks.wire import Record, fetched
@@ -88,6 +89,65 @@ def test_a_refusal_keeps_its_bytes_and_headers(writer: Writer, queries: Queries)
     without_key = queries.refusal("1-6")
     assert without_key is not None
     assert without_key.key is None
+
+
+@pytest.mark.parametrize("timestamp_ms", [-1, -(2**63), 2**63 - 1, FOREVER_MS])
+def test_a_refusal_of_a_record_from_outside_the_calendar_has_no_time_of_it(
+    writer: Writer, queries: Queries, timestamp_ms: int
+) -> None:
+    refused = all_topics()["refusals"][0]
+    headers = dict(refused.headers) | {"timestamp": str(timestamp_ms).encode()}
+    write(writer, "refusals", [replace(refused, headers=list(headers.items()))])
+    found = queries.refusal("1-5")
+    assert found is not None
+    assert (found.refusal.timestamp, found.refusal.offset) == (None, 12)
+
+
+def refused(at: int, value: bytes | None, **headers: str) -> Record:
+    """Return a refusal of a record of the worker."""
+    told = {"code": "too_long", "origin": "worker", "topic": "charging-sessions", **headers}
+    listed = [(name, text.encode()) for name, text in told.items()]
+    return Record(value, 1, at, headers=listed, key=b"keyed")
+
+
+def test_a_refusal_tells_whose_it_is_as_far_as_it_can_be_read(
+    writer: Writer, queries: Queries
+) -> None:
+    whole = framed("charging_session", session(0)).value
+    again = {"attempt": "2", "replay_of": "0-4", "bytes": "1000000"}
+    records = [refused(1, whole, **again), refused(2, b"junk"), refused(3, None)]
+    loader = {"origin": "loader", "topic": "", "file": "a.csv", "line": "7", "columns": "a,ä"}
+    write(writer, "refusals", [*records, refused(4, b"1,2", **loader)])
+    found = queries.refusals(RefusalFilter()).items
+    told = [
+        (each.source, each.account_id, each.attempt, each.value_bytes, each.is_replayed)
+        for each in found
+    ]
+    nobody = (0, None, False)
+    assert told == [
+        ("cpo", "ann", 2, 1_000_000, False),
+        ("", "keyed", *nobody),
+        ("", "keyed", *nobody),
+        ("", "", *nobody),
+    ]
+
+
+def test_the_word_that_a_refusal_was_sent_again_is_none(writer: Writer, queries: Queries) -> None:
+    sent = {"origin": "replay", "replay_of": "1-1", "attempt": "1", "offset": "9"}
+    write(writer, "refusals", [refused(1, b"x"), refused(2, b"y"), refused(3, b"", **sent)])
+    found = queries.refusals(RefusalFilter()).items
+    assert [(each.refusal_id, each.is_replayed) for each in found] == [
+        ("1-1", True),
+        ("1-2", False),
+    ]
+    assert queries.refusals_by_code() == {"too_long": 2}
+    assert queries.counts().refused == 2
+    for is_replayed, place in ((True, "1-1"), (False, "1-2")):
+        (one,) = queries.refusals(RefusalFilter(is_replayed=is_replayed)).items
+        assert one.refusal_id == place
+    record = queries.refusal("1-1")
+    assert record is not None
+    assert record.refusal.is_replayed
 
 
 def test_writing_again_changes_nothing(facts: Facts, writer: Writer) -> None:

@@ -1,8 +1,7 @@
 """Records of a test as they come from a broker: in the bytes of batches, read by columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
@@ -26,7 +25,8 @@ class Record:
 def fetched(records: Sequence[Record]) -> list[Fetched]:
     """Return records as a broker hands them over: neighbours of one partition together."""
     found = []
-    for partition, run in groupby(records, lambda record: record.partition):
+    for run in _runs(records):
+        partition = run[0].partition
         batches = bytearray()
         for record in run:
             builder = DefaultRecordBatchBuilder(
@@ -47,3 +47,16 @@ def fetched(records: Sequence[Record]) -> list[Fetched]:
         )
         found += [Fetched(partition, piece) for piece in columns]
     return found
+
+
+def _runs(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Yield neighbours of one partition in order of offset; one that comes again begins anew."""
+    run: list[Record] = []
+    for record in records:
+        last = run[-1] if run else record
+        if record.partition != last.partition or (run and record.offset <= last.offset):
+            yield run
+            run = []
+        run.append(record)
+    if run:
+        yield run

@@ -138,7 +138,7 @@ class Deployment:
     async def committed(self) -> dict[tuple[str, int], int]:
         """Return the offsets that the workers have committed."""
         topics = [self.settings.topic(name) for name in ACTIVITY_TOPICS]
-        async with Monitor(self.settings.bootstrap) as monitor:
+        async with Monitor(self.settings) as monitor:
             found = await monitor.committed(self.group, topics)
         return {(place.topic, place.partition): offset for place, offset in found.items()}
 
@@ -147,7 +147,7 @@ class Deployment:
         topics = [self.settings.topic(name) for name in ACTIVITY_TOPICS]
 
         # A monitor knows the topics that were there when it was opened.
-        async with Monitor(self.settings.bootstrap) as monitor:
+        async with Monitor(self.settings) as monitor:
 
             async def level() -> bool:
                 return await monitor.is_level(self.group, topics)
@@ -172,7 +172,7 @@ class Deployment:
     async def until_lanes_worked(self, worker: Worker) -> None:
         """Wait until every event in the late lanes is worked."""
         topics = [self.settings.topic(name) for name in LATE_OF.values()]
-        async with Monitor(self.settings.bootstrap) as monitor:
+        async with Monitor(self.settings) as monitor:
 
             async def level() -> bool:
                 return await monitor.is_level(self.group, topics)
@@ -182,7 +182,7 @@ class Deployment:
     async def waiting(self) -> int:
         """Return how many events wait in the late lanes."""
         topics = [self.settings.topic(name) for name in LATE_OF.values()]
-        async with Monitor(self.settings.bootstrap) as monitor:
+        async with Monitor(self.settings) as monitor:
             return await monitor.waiting(self.group, topics)
 
     async def until_committed(self, offsets: int, worker: Worker) -> None:
@@ -215,7 +215,7 @@ class Deployment:
         try:
             async with asyncio.timeout(WAIT_S):
                 name = self.settings.topic(topic)
-                async with Monitor(self.settings.bootstrap) as monitor:
+                async with Monitor(self.settings) as monitor:
                     places = list(await monitor.ends([name]))
                 consumer.assign(places)
                 ends = await consumer.end_offsets(places)

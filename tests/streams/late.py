@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from embedded.broker import free_port
 from embedded.monitor import Monitor
-from sinks.connect import connect
+from sinks.connect import StoreSettings, connect
 from sinks.metrics import SinkMetrics
 from sinks.migrate import migrate
 from sinks.sink import SinkSettings, run_sink
@@ -41,21 +41,21 @@ class Store:
     port: int
 
     @property
-    def url(self) -> str:
+    def settings(self) -> StoreSettings:
         """Where it is, when it is there."""
-        return f"http://127.0.0.1:{self.port}"
+        return StoreSettings(clickhouse_url=f"http://127.0.0.1:{self.port}")
 
     @contextmanager
     def there(self) -> Iterator[None]:
         """Let it be there."""
-        with clickhouse_server.start(self.folder, self.port):
+        with clickhouse_server.start(self.folder, port=self.port):
             yield
 
 
 @asynccontextmanager
 async def sinking(made: Deployment, store: Store) -> AsyncIterator[None]:
     """Run a sink into the store, which is there."""
-    with connect(store.url) as client:
+    with connect(store.settings) as client:
         migrate(client)
         stop = asyncio.Event()
         settings = SinkSettings(
@@ -70,7 +70,8 @@ async def sinking(made: Deployment, store: Store) -> AsyncIterator[None]:
 
 def start(made: Deployment, store: Store, **settings: object) -> Worker:
     """Start a worker that remembers events for a day."""
-    return made.start(dedupe_days=1, late_store_url=store.url, **settings)
+    url = store.settings.clickhouse_url
+    return made.start(dedupe_days=1, late_events="ask", clickhouse_url=url, **settings)
 
 
 async def forget(made: Deployment, worker: Worker) -> int:
@@ -88,13 +89,13 @@ async def forget(made: Deployment, worker: Worker) -> int:
 async def verdict(made: Deployment, store: Store, worker: Worker) -> Verdict:
     """Verify once everything committed is stored."""
     names = [made.settings.topic(name) for name in ROUTES]
-    async with Monitor(made.settings.bootstrap) as monitor:
+    async with Monitor(made.settings) as monitor:
 
         async def stored() -> bool:
             return await monitor.is_level(f"{made.settings.prefix}carbonflow-sink", names)
 
         await until(stored, worker)
-    with connect(store.url) as client:
+    with connect(store.settings) as client:
         return verify(client, await made.committed(), waiting=await made.waiting())
 
 

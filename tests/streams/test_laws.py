@@ -285,3 +285,43 @@ def test_nothing_is_booked_twice_however_much_time_lies_between_its_repeats(
     books = worked(stream, cuts)
     assert len({one["transfer_id"] for one in books.transfers}) == len(books.transfers)
     assert len(stream) == books.booked + books.duplicates + len(books.refusals)
+
+
+@LAW
+@given(streams(), st.sets(st.integers(1, 29)))
+def test_what_a_programme_gives_of_each_quantity_is_what_its_accounts_have(
+    stream: list[tuple[str, Event]], cuts: set[int]
+) -> None:
+    books = worked(stream, cuts)
+    given_by: Counter[tuple[str, str]] = Counter()
+    for one in books.transfers:
+        for side, sign in (("debit_account", 1), ("credit_account", -1)):
+            if one[side] != one["account_id"]:
+                given_by[one["programme"], one["quantity"]] += sign * one["amount_mg"]
+    had: Counter[tuple[str, str]] = Counter()
+    for name, (programme, *_) in books.held().items():
+        sums = books.sums(name)
+        had[programme, "reduction"] += sums["reduction_mg"]
+        had[programme, "emission"] += sums["emissions_mg"]
+    assert {key: mg for key, mg in given_by.items() if mg} == {
+        key: mg for key, mg in had.items() if mg
+    }
+
+
+@LAW
+@given(streams(), st.data())
+def test_an_event_sent_twice_in_a_row_is_that_event_and_one_repeat_if_it_is_booked(
+    stream: list[tuple[str, Event]], data: st.DataObject
+) -> None:
+    place = data.draw(st.integers(0, max(len(stream) - 1, 0)))
+    once = worked(stream, set())
+    twice = worked([*stream[: place + 1], *stream[place:]], set())
+    added = len(stream) > 0
+    assert (twice.booked, len(twice.transfers)) == (once.booked, len(once.transfers))
+    more = twice.duplicates - once.duplicates, len(twice.refusals) - len(once.refusals)
+    assert more in ({(1, 0), (0, 1)} if added else {(0, 0)})
+    skipped = SUMS.index("duplicate_count")
+    for name, (programme, state, seen, forgotten) in once.held().items():
+        again = twice.held()[name]
+        assert (again[0], *again[2:]) == (programme, seen, forgotten)
+        assert again[1][:skipped] == state[:skipped]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from carbon.limits import FOREVER_MS
 from carbon.refusal import REFUSALS
 from schemas.catalogue import LATE_OF
 from schemas.columns import arrow_schema
@@ -200,6 +201,31 @@ def test_a_value_too_large_to_be_sent_on_is_refused_as_such() -> None:
     outcome = work(Accounts(), part_of([event(session()), large]))
     assert refused(outcome) == [(1, "too_large")]
     assert outcome.booked == 1
+
+
+@pytest.mark.parametrize("timestamp_ms", [-1, -(2**63), 2**63 - 1, 2**31 * DAY_MS, FOREVER_MS])
+def test_a_record_written_at_an_impossible_time_is_refused_and_leaves_its_account_alone(
+    timestamp_ms: int,
+) -> None:
+    accounts = Accounts()
+    work(accounts, sessions_of(session()))
+    before = held(accounts, ["anna"])
+    late = event(session(session_id="S2"), timestamp_ms)
+    outcome = work(accounts, part_of([late], first_offset=1))
+    assert refused(outcome) == [(0, "timestamp_invalid")]
+    assert held(accounts, ["anna"]) == before
+    assert work(accounts, sessions_of(session(), first_offset=2)).duplicates == 1
+
+
+def test_a_record_of_the_last_instant_of_the_calendar_is_taken() -> None:
+    outcome = work(Accounts(), part_of([event(session(), FOREVER_MS - 1)]))
+    assert (outcome.booked, refused(outcome)) == (1, [])
+
+
+def test_what_ends_with_the_year_10000_is_refused() -> None:
+    end = session(started_at=FOREVER_MS - 1, ended_at=FOREVER_MS)
+    outcome = work(Accounts(), part_of([event(end, FOREVER_MS - 1)]))
+    assert refused(outcome) == [(0, "time_invalid")]
 
 
 def test_equal_ids_of_different_sources_are_different_events() -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from embedded.broker import free_port
 from schemas.partition import partition_of
 from schemas.singles import encode_one
 from streams.accounts import Accounts
@@ -89,6 +90,18 @@ def test_events_become_transfers_balances_and_refusals(play: Play) -> None:
         }
         worker.child.terminate()
         assert await worker.ended() == 0
+
+    play(scenario)
+
+
+def test_a_worker_is_given_several_brokers_of_which_some_may_be_away(play: Play) -> None:
+    async def scenario(made: Deployment) -> None:
+        await made.make_topics()
+        await made.publish(shipped_factors().factors)
+        worker = made.start(bootstrap=f"127.0.0.1:{free_port()},{made.settings.bootstrap}")
+        await made.send(SESSIONS, [event(session())])
+        await made.until_worked(worker)
+        assert len(await made.transfers()) == 2
 
     play(scenario)
 

@@ -1,0 +1,66 @@
+"""However often workers crash, sleep and lose their partitions: the books are those of a quiet day.
+
+`make simulate` plays more days than these.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from aiokafka.structs import TopicPartition
+
+from tests.simulation.days import play
+from tests.simulation.mutations import MUTATIONS
+from tests.simulation.world import World
+
+SEEDS = range(40)
+FAULTS = ("kill", "die later", "pause", "add", "remove", "compact", "release")
+BITTEN = 200
+"""A mutation must be found within so many seeds."""
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_bad_day_ends_in_the_books_of_a_quiet_one(seed: int) -> None:
+    _, wrong, _ = play(seed)
+    assert wrong is None
+
+
+def test_the_bad_days_were_bad() -> None:
+    happened = sum((play(seed)[2] for seed in range(120)), Counter[str]())
+    assert not {kind for kind in FAULTS if happened[kind] < 5}
+    assert happened["exit 3"], "a paused owner was fenced when it woke up"
+
+
+def test_the_same_seed_is_the_same_day() -> None:
+    def log(seed: int) -> list[bytes]:
+        world = World(seed)
+        world.play()
+        return [batch.data for batch in world.broker.logs[TopicPartition("transfers", 0)].batches]
+
+    assert log(7) == log(7)
+    assert log(7) != log(8)
+
+
+@pytest.mark.parametrize("mutation", sorted(MUTATIONS))
+def test_every_mutation_is_found(mutation: str) -> None:
+    assert any(play(seed, mutation)[1] is not None for seed in range(BITTEN))
+
+
+def test_a_failing_seed_prints_the_command_that_repeats_it() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "tests.simulation",
+        "--seeds",
+        "3",
+        "--mutation",
+        "forget-seen",
+    ]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "python -m tests.simulation --seeds 1 --seed 0 --mutation forget-seen" in ran.stdout
+    assert ran.stdout.splitlines()[-1].endswith(" failed")
+    assert "0 failed" not in ran.stdout.splitlines()[-1]

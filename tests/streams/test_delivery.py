@@ -1,0 +1,107 @@
+"""What is delivered for a slice fits through a broker, whatever the slice holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+from typing import Any, Final
+
+import pytest
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatch
+
+from carbon.limits import FOREVER_MS
+from schemas.batches import BATCH_BYTES_MAX, SNAPPY
+from schemas.partition import partition_of
+from streams.accounts import Accounts
+from streams.delivery import Message, composed, messages_astray, messages_of_refusals, packed
+from streams.read import TEXT_BYTES_MAX, VALUE_BYTES_MAX
+from tests.streams.scene import NOW_MS, Event, event, part_of, refused, rules, session, work
+
+MESSAGE_BYTES_MAX: Final = 1_048_588
+"""What a broker takes unless it is told otherwise (`message.max.bytes`)."""
+
+
+def noise(size: int) -> bytes:
+    """Return bytes that cannot be made smaller."""
+    return Random(size).randbytes(size)
+
+
+def text(size: int) -> str:
+    return noise(size // 2).hex()
+
+
+def batches(messages: Iterable[Message]) -> list[Any]:
+    def create() -> BatchBuilder:
+        return BatchBuilder(BATCH_BYTES_MAX, SNAPPY, is_transactional=True)
+
+    return list(packed(create, messages))
+
+
+def records_in(made: list[Any]) -> list[Any]:
+    return [one for each in made for one in DefaultRecordBatch(bytes(each._builder.build()))]
+
+
+@pytest.mark.parametrize("name", ["session_id", "source", "account_id"])
+def test_a_text_that_would_not_fit_into_a_transfer_is_refused(name: str) -> None:
+    long = event(session(**{name: text(VALUE_BYTES_MAX - 1_000)}))
+    outcome = work(Accounts(), part_of([long, event(session())]))
+    assert refused(outcome) == [(0, "identity_too_long")]
+    assert outcome.booked == 1
+
+
+@pytest.mark.parametrize("name", ["session_id", "source", "account_id"])
+def test_the_longest_texts_are_booked_and_fit(name: str) -> None:
+    longest, longer = text(TEXT_BYTES_MAX), text(TEXT_BYTES_MAX) + "x"
+    events = [event(session(**{name: longest})), event(session(**{name: longer}))]
+    outcome = work(Accounts(), part_of(events))
+    assert refused(outcome) == [(1, "identity_too_long")]
+    transfers, balances = composed(outcome)
+    assert max(batch.size() for batch in (*transfers, *balances)) < MESSAGE_BYTES_MAX
+
+
+def test_the_length_that_counts_is_that_in_bytes() -> None:
+    outcome = work(Accounts(), part_of([event(session(account_id="é" * TEXT_BYTES_MAX))]))
+    assert refused(outcome) == [(0, "identity_too_long")]
+
+
+def test_a_refusal_fits_however_large_key_and_value_are() -> None:
+    part = part_of([Event(noise(2_000_000), key=noise(2_000_000))])
+    (made,) = batches(messages_of_refusals(part, work(Accounts(), part)))
+    assert made.size() < MESSAGE_BYTES_MAX
+    (record,) = records_in([made])
+    headers = {name: value.decode() for name, value in record.headers}
+    assert headers["code"] == "too_large"
+    assert (headers["bytes"], headers["key_bytes"]) == ("2000000", "2000000")
+    assert noise(2_000_000).startswith(record.key)
+    assert noise(2_000_000).startswith(record.value)
+
+
+def test_a_refusal_of_usual_size_keeps_its_key_whole() -> None:
+    part = part_of([Event(b"{}", key=noise(1_000))])
+    (record,) = records_in(batches(messages_of_refusals(part, work(Accounts(), part))))
+    assert (record.key, record.value) == (noise(1_000), b"{}")
+    assert "key_bytes" not in dict(record.headers)
+
+
+def test_the_largest_stray_fits_with_its_key() -> None:
+    fields = session(account_id=text(TEXT_BYTES_MAX))
+    key = str(fields["account_id"]).encode()
+    room = VALUE_BYTES_MAX - len(event(fields).value or b"") - 10
+    stray = event({**fields, "operator_id": text(room)})
+    astray_from = 1 - partition_of(key, 2)
+    part = part_of([stray], partition=astray_from)
+    outcome = work(Accounts(), part, rules(partitions=2))
+    ((partition, messages),) = messages_astray(part, outcome, 2).items()
+    (made,) = batches(messages)
+    assert partition == 1 - astray_from
+    assert made.size() < MESSAGE_BYTES_MAX
+
+
+@pytest.mark.parametrize("timestamp_ms", [-1, -(2**63), 2**63 - 1, FOREVER_MS])
+def test_a_refusal_of_an_impossible_time_has_a_possible_one(timestamp_ms: int) -> None:
+    part = part_of([Event(b"{}"), Event(b"{}", timestamp_ms), Event(b"{}")])
+    records = records_in(batches(messages_of_refusals(part, work(Accounts(), part))))
+    assert [0 <= one.timestamp < FOREVER_MS for one in records] == [True] * 3
+    assert (records[0].timestamp, records[2].timestamp) == (NOW_MS, NOW_MS)
+    assert dict(records[1].headers)["timestamp"] == str(timestamp_ms).encode()

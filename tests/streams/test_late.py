@@ -1,29 +1,19 @@
-"""Late events on the embedded broker."""
+"""Late events on the embedded broker; `tests/kafka` plays them on Apache Kafka, too."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import pytest
-
-from tests.streams.deployment import WAIT_S, Deployment, deployment
-from tests.streams.late import (
-    an_orderly_end_does_not_wait_for_a_store_that_is_away,
-    late_events_wait_for_the_store,
-)
+from tests.streams.deployment import WAIT_S, deployment
+from tests.streams.late import late_events_wait_for_the_store
 
 
-@pytest.mark.parametrize(
-    "scenario",
-    [late_events_wait_for_the_store, an_orderly_end_does_not_wait_for_a_store_that_is_away],
-)
-def test_late_events(
-    scenario: Callable[[Deployment], Awaitable[None]], broker: str, tmp_path: Path
+def test_late_events_wait_for_the_store_and_are_booked_or_counted_once(
+    broker: str, tmp_path: Path
 ) -> None:
     async def play() -> None:
         async with asyncio.timeout(4 * WAIT_S), deployment(broker, tmp_path) as made:
-            await scenario(made)
+            await late_events_wait_for_the_store(made)
 
     asyncio.run(play())

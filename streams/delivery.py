@@ -182,8 +182,10 @@ def messages_of_refusals(part: Slice, outcome: Outcome) -> Iterator[Message]:
 def messages_late(part: Slice, outcome: Outcome) -> Iterator[Message]:
     """Yield the records for the late lane as they came; a header more says where they lie."""
     for position in outcome.late.tolist():
+        key = part.keys[position]
         yield (
-            part.keys[position],
+            # Its account is in its value; a longer key might not fit, as with a refusal.
+            None if key is None else key[:KEY_BYTES_MAX],
             part.values[position],
             int(part.timestamps_ms[position]),
             [

@@ -25,7 +25,7 @@ from yarl import URL
 
 from schemas.fetching import fetch_columns
 from schemas.pacing import pace
-from streams.slice import Slice
+from streams.slice import NotOurs, Slice
 from streams.stop import stop_process
 
 CREATE_TIME = 0
@@ -115,7 +115,10 @@ class SliceConsumer(driver.Consumer):
             if tp in gone_back or await self._goes_back(tp, int(fetched.offsets[0])):
                 gone_back.add(tp)
                 continue
-            part = Slice.of(name, tp.partition, fetched)
+            try:
+                part = Slice.of(name, tp.partition, fetched)
+            except NotOurs as error:
+                stop_process(error)
             if part.late_from is not None:
                 self._held[tp] = generation
             yield tp, self._message(tp, part)

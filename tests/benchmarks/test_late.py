@@ -1,4 +1,4 @@
-"""The benchmark of late events: it would notice a repeat that is booked, and an event that is not."""
+"""The benchmark of late events: it would notice one that was not told apart."""
 
 from dataclasses import replace
 from pathlib import Path

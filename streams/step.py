@@ -98,7 +98,7 @@ def step(taken: ReadSlice, accounts: AccountStore, rules: Rules) -> Outcome:
     rows = _at_home(activities, account, rows, states, refusal)
     late = rows[:0]
     if part.stored is None:
-        rows, late = _told(activities, account, rows, states)
+        rows, late = _without_late(activities, account, rows, states)
         if not rules.late_lane:
             refusal[late] = NUMBER["late_beyond_memory"]
             late = late[:0]
@@ -171,7 +171,7 @@ def _at_home(
     return kept
 
 
-def _told(
+def _without_late(
     activities: Activities, account: Int64Array, rows: Int64Array, states: States
 ) -> tuple[Int64Array, Int64Array]:
     """Return the rows that cannot be forgotten repeats, and those that may be."""

@@ -51,13 +51,15 @@ class MetricsSettings:
 def worker() -> None:
     """Run one worker: activities become transfers and balances."""
     from carbon.programmes import ProgrammeError
+    from sinks.connect import StoreSettings
     from streams.settings import WorkerSettings
     from streams.worker import TopicsMissing, run_worker
 
     settings = settings_of(WorkerSettings)
+    store = settings_of(StoreSettings) if settings.late_events == "ask" else None
     metrics = settings_of(MetricsSettings)
     try:
-        sys.exit(run_worker(settings))
+        sys.exit(run_worker(settings, store))
     except (ProgrammeError, TopicsMissing) as error:
         raise Failure(str(error)) from error
     except OSError as error:

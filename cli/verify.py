@@ -50,7 +50,9 @@ def verify(data_dir: Path, clickhouse: str | None, bootstrap: str | None, as_jso
     if as_json:
         print_json(verdict)
     elif verdict["ok"]:
-        print("verify: ok")
+        waiting = verdict["waiting"]
+        late = f", {counted(waiting, 'late event')} waiting for the store" if waiting else ""
+        print(f"verify: ok{late}")
     if not verdict["ok"]:
         drift = [f"{one['kind']}: {one['where']}" for one in verdict["drift"]]
         if not as_json:
@@ -90,7 +92,7 @@ def _of_folder(data_dir: Path) -> dict[str, Any]:
 
 def _of_servers(clickhouse: str, bootstrap: str | None) -> dict[str, Any]:
     from embedded.monitor import Monitor
-    from schemas.catalogue import ACTIVITY_TOPICS
+    from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
     from sinks.connect import StoreSettings, connect
     from sinks.verify import verify as compare
     from streams.settings import WorkerSettings
@@ -98,20 +100,23 @@ def _of_servers(clickhouse: str, bootstrap: str | None) -> dict[str, Any]:
     worker = settings_of(WorkerSettings, {"CARBONFLOW_BOOTSTRAP": bootstrap} if bootstrap else None)
     store = settings_of(StoreSettings, url_of_store(clickhouse))
     topics = [worker.prefix + topic for topic in ACTIVITY_TOPICS]
+    lanes = [worker.prefix + topic for topic in LATE_OF.values()]
 
-    async def committed() -> dict[tuple[str, int], int]:
+    async def committed() -> tuple[dict[tuple[str, int], int], int]:
         async with Monitor(worker) as monitor:
             worked = await monitor.committed(worker.group_id, topics)
-        return {(place.topic, place.partition): offset for place, offset in worked.items()}
+            waiting = await monitor.waiting(worker.group_id, lanes)
+        return {(at.topic, at.partition): offset for at, offset in worked.items()}, waiting
 
     with broker_at(worker):
-        places = asyncio.run(committed())
+        places, waiting = asyncio.run(committed())
     with store_at(store):
         client = connect(store)
-        return _as_json(compare(client, places, database=store.database))
+        return _as_json(compare(client, places, waiting=waiting, database=store.database))
 
 
 def _as_json(verdict: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return {"ok": verdict.ok, "drift": [asdict(one) for one in verdict.drift]}
+    drift = [asdict(one) for one in verdict.drift]
+    return {"ok": verdict.ok, "drift": drift, "waiting": verdict.waiting}

@@ -3,16 +3,19 @@
 The embedded store has one owner, its process. Through the door another process asks it as it would
 ask a server: the API is the same program on one machine as in production. It speaks what
 clickhouse-connect's HTTP client needs: `/ping`, statements in the body or the URL with settings,
-parameters and `database`, answers in any format, and errors with `X-ClickHouse-Exception-Code`.
-What would change anything is refused by the engine. `/metrics` has the metrics of the owner.
+parameters and `database`, tables that a query takes along (its external data, a form of several
+parts), answers in any format, and errors with `X-ClickHouse-Exception-Code`. What would change
+anything is refused by the engine. `/metrics` has the metrics of the owner.
 """
 
 from __future__ import annotations
 
 import re
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from email import message_from_bytes, policy
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar, Final
@@ -79,6 +82,10 @@ class Door(BaseHTTPRequestHandler):
         # a server.
         engine = Connection(self.folder)
         try:
+            if self.headers.get_content_maintype() == "multipart":
+                for name, table in self._tables(body):
+                    _take_along(engine, name, table, values)
+                body = b""
             answer, headers = self._run(engine, values, body)
         except RuntimeError as error:
             code = _CODE.search(str(error))
@@ -126,6 +133,18 @@ class Door(BaseHTTPRequestHandler):
             return b"", {}
         return answer.partition(b"\n")[2], {"X-ClickHouse-Format": "TabSeparated"}
 
+    def _tables(self, body: bytes) -> Iterator[tuple[str, bytes]]:
+        """Yield the tables that a query takes along, each with its name."""
+        kind = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n"
+        form = message_from_bytes(kind.encode() + body, policy=policy.HTTP)
+        for part in form.iter_parts():
+            name = part.get_param("name", header="Content-Disposition")
+            table = part.get_payload(decode=True)
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                raise RuntimeError(f"not a name of a table: {name!r}")
+            assert isinstance(table, bytes), "decoded, and not a form in itself"
+            yield name, table
+
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -144,6 +163,16 @@ class Door(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _take_along(engine: Connection, name: str, table: bytes, values: dict[str, str]) -> None:
+    """Make a table of one request, which ends with its handle."""
+    kind, structure = values.pop(f"{name}_format", ""), values.pop(f"{name}_structure", "")
+    with tempfile.NamedTemporaryFile(suffix=".table") as file:
+        file.write(table)
+        file.flush()
+        source = f"file({quoted(file.name)}, {quoted(kind)}, {quoted(structure)})"
+        engine.query(f"CREATE TEMPORARY TABLE {name} AS SELECT * FROM {source}", "TabSeparated")
 
 
 def quoted(text: str) -> str:

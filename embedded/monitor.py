@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from schemas.fetching import fetch_columns
 from schemas.pacing import pace
 from schemas.settings import BrokerSettings
 
+COUNTED_AT_A_TIME = 16_384
 _PEEK_S = 0.5
 
 
@@ -124,6 +126,24 @@ class Monitor:
             for place, found in answered.items()
             if found.offset >= 0 and place.topic in topics
         }
+
+    async def waiting(self, group: str, topics: Collection[str]) -> int:
+        """Return how many records of some topics a group has yet to commit."""
+        committed, found = await self.committed(group, topics), 0
+        consumer = self._consumer("read_committed")
+        await consumer.start()
+        try:
+            fetch_columns(consumer, records_max=lambda: COUNTED_AT_A_TIME)
+            for place in await self.ends(topics):
+                consumer.assign([place])
+                consumer.seek(place, committed.get(place, 0))
+                end = (await consumer.end_offsets([place]))[place]
+                while await consumer.position(place) < end:
+                    for parts in (await consumer.getmany(place, timeout_ms=100)).values():
+                        found += sum(map(len, parts))
+        finally:
+            await consumer.stop()
+        return found
 
     def _consumer(self, isolation: str) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(

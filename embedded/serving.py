@@ -29,7 +29,7 @@ from api.server import serve
 from api.settings import ApiSettings
 from embedded.monitor import Monitor
 from producers.programmes.load import load_programmes
-from schemas.catalogue import ACTIVITY_TOPICS
+from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
 from schemas.settings import BrokerSettings, read_settings
 from sinks.connect import Client, StoreSettings, connect
 from sinks.following import FollowedBalances
@@ -71,10 +71,11 @@ class Disagreement(BaseModel):
 
 
 class Agreement(BaseModel):
-    """Whether source, ledger and balances agree, and where they do not."""
+    """Whether source, ledger and balances agree, where they do not, and how many events wait."""
 
     ok: bool
     drift: list[Disagreement]
+    waiting: int
 
 
 class _Behind(Collector):
@@ -103,10 +104,13 @@ def add_verify(app: FastAPI, client: Client, settings: ServingSettings) -> None:
         only_for(request, "operator")
         async with Monitor(BrokerSettings(bootstrap=settings.bootstrap)) as monitor:
             worked = await monitor.committed(settings.group, ACTIVITY_TOPICS)
+            waiting = await monitor.waiting(settings.group, LATE_OF.values())
         offsets = {(place.topic, place.partition): offset for place, offset in worked.items()}
-        verdict = await asyncio.to_thread(verify, client, offsets)
+        verdict = await asyncio.to_thread(verify, client, offsets, waiting=waiting)
         return Agreement(
-            ok=verdict.ok, drift=[Disagreement(**asdict(one)) for one in verdict.drift]
+            ok=verdict.ok,
+            drift=[Disagreement(**asdict(one)) for one in verdict.drift],
+            waiting=verdict.waiting,
         )
 
 

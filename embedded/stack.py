@@ -41,10 +41,10 @@ from embedded.monitor import Monitor, Reading, Standing
 from embedded.ownership import InUseError, Ownership, UnusableError
 from embedded.store import Store, StoreError
 from embedded.upkeep import empty_store, rewind_sink, store_is_ahead
-from embedded.workers import TERM_S, WorkerError, Workers
+from embedded.workers import TERM_S, WorkerError, Workers, environ_within
 from producers.topics import TopicsError, ensure_topics
-from schemas.catalogue import ACTIVITY_TOPICS
-from schemas.settings import UNSECURED, BrokerSettings
+from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
+from schemas.settings import BrokerSettings
 from sinks.metrics import SinkMetrics
 from sinks.migrate import MigrationError, migrate
 from sinks.queries import Queries
@@ -141,13 +141,12 @@ class Stack:
         )
         parts.callback(self._end_sink)
         self._parts = parts
+        self._door = parts.enter_context(open_to_readers(self.store.path, self.registry))
         self._api: Api | None = None
         self._workers = Workers(
             environ={
                 **settings.worker_environ,
-                **UNSECURED,
-                "CARBONFLOW_BOOTSTRAP": self.broker.bootstrap,
-                "CARBONFLOW_PREFIX": "",
+                **environ_within(self._sink_settings, store_url=self._door),
                 "CARBONFLOW_GROUP": GROUP,
                 "CARBONFLOW_DATA_DIR": str(folder / "worker"),
             },
@@ -185,14 +184,13 @@ class Stack:
         Raises:
             StackError: A part has ended for good, or the API is not there in time.
         """
-        door = self._parts.enter_context(open_to_readers(self.store.path, self.registry))
         api = self._api = Api.start(
             port,
             metrics_port,
             environ={
                 "CARBONFLOW_BOOTSTRAP": self.broker.bootstrap,
                 "CARBONFLOW_GROUP": GROUP,
-                "CARBONFLOW_CLICKHOUSE_URL": door,
+                "CARBONFLOW_CLICKHOUSE_URL": self._door,
             },
             log_path=self.settings.data_dir.resolve() / "logs" / "api.log",
         )
@@ -287,11 +285,16 @@ class Stack:
         return verify(
             self.store.reader,
             {(place.topic, place.partition): offset for place, offset in worked.items()},
+            waiting=self._ask(self._monitor.waiting(GROUP, LATE_OF.values())),
         )
 
     async def _levels(self) -> bool:
-        # In this order: what the workers produce last moves the end of what the sink reads.
-        return await self._monitor.is_level(GROUP, ACTIVITY_TOPICS) and await self._sink_level()
+        # In this order: activities move the ends of the late lanes, and what the workers produce
+        # last that of what the sink reads.
+        for topics in (ACTIVITY_TOPICS, LATE_OF.values()):
+            if not await self._monitor.is_level(GROUP, topics):
+                return False
+        return await self._sink_level()
 
     async def _sink_level(self) -> bool:
         return await self._monitor.is_level(self._sink_settings.group_id, ROUTES.keys())

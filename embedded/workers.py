@@ -18,10 +18,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedded.children import end, log_tail, spawn
+from schemas.settings import UNSECURED
+from sinks.connect import OPEN
+from sinks.sink import SinkSettings
 
 RESTARTS_MAX = 5
 LIVED_S = 300.0
 TERM_S = 20.0
+
+
+def environ_within(sink: SinkSettings, *, store_url: str) -> dict[str, str]:
+    """Return how workers reach the other parts of a stack, whatever else an environment says."""
+    return {
+        **UNSECURED,
+        "CARBONFLOW_BOOTSTRAP": sink.bootstrap,
+        "CARBONFLOW_PREFIX": sink.prefix,
+        **OPEN,
+        "CARBONFLOW_LATE_EVENTS": "ask",
+        "CARBONFLOW_CLICKHOUSE_URL": store_url,
+        "CARBONFLOW_DATABASE": sink.database,
+        "CARBONFLOW_SINK_GROUP": sink.sink_group,
+    }
 
 
 class WorkerError(Exception):

@@ -6,7 +6,7 @@ its default is what an unmapped field gets.
 
 from typing import Final
 
-from schemas.catalogue import shipped
+from schemas.catalogue import LATE_OF, shipped
 from schemas.fields import Field, fields_of
 
 RECORDS: Final = ("charging_session", "freight_trip")
@@ -18,6 +18,7 @@ def targets(record: str) -> tuple[Field, ...]:
 
 
 def topic_of(record: str) -> str:
-    """Return the topic, without prefix, that carries the record."""
-    (name,) = (t.name for t in shipped().topics.values() if t.record == record)
+    """Return the topic, without prefix, that the record is sent to."""
+    topics, lanes = shipped().topics.values(), LATE_OF.values()
+    (name,) = (t.name for t in topics if t.record == record and t.name not in lanes)
     return name

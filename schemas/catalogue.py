@@ -25,6 +25,14 @@ Digest = NewType("Digest", str)
 ACTIVITY_TOPICS: Final = ("charging-sessions", "freight-trips")
 """Topics whose records are activities. They are co-partitioned by account_id."""
 
+LATE_OF: Final[Mapping[str, str]] = MappingProxyType(
+    {topic: f"late-{topic}" for topic in ACTIVITY_TOPICS}
+)
+"""The late lane of each activity topic: its records that wait for a look into the store."""
+
+LATE_FROM: Final = "late_from"
+"""Header of a record of a late lane: partition and offset of the original, with a colon between."""
+
 TOPICS: Mapping[str, "Topic"]
 """Topics of the shipped catalogue by unprefixed name; read on first use, see `__getattr__`."""
 

@@ -12,8 +12,10 @@ apart, and `reason` says either in a line. Neither shows a password.
 
 import re
 import ssl
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
@@ -21,9 +23,10 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as StoreError
 from clickhouse_connect.driver.exceptions import OperationalError
 
-from schemas.settings import secret, trusted, variable
+from schemas.settings import secret, trusted, variable, variables
 
 __all__ = [
+    "OPEN",
     "Client",
     "StoreError",
     "StoreSettings",
@@ -102,6 +105,15 @@ class StoreSettings:
             object.__setattr__(self, name, unquote(found))
 
 
+OPEN: Final[Mapping[str, str]] = {
+    name: ""
+    for each in fields(StoreSettings)
+    if each.name in ("clickhouse_user", "clickhouse_password", "clickhouse_cafile")
+    for name in variables(each)
+}
+"""Variables that let a client into a store without a user, whatever else an environment says."""
+
+
 def check_url(url: str) -> None:
     """Raise ValueError unless a URL is `http://` or `https://` with a host."""
     parts = urlsplit(url)
@@ -146,8 +158,12 @@ def reason(error: StoreError) -> str:
     return line[:REASON_CHARACTERS_MAX] + "..." if cut else line
 
 
-def connect(settings: StoreSettings) -> Client:
+def connect(settings: StoreSettings, *, answer_s_max: int = 300) -> Client:
     """Return a client to a ClickHouse server; over TLS its certificate is always checked.
+
+    Args:
+        settings: Where it is, and whom to be there.
+        answer_s_max: How long an answer may be silent.
 
     Raises:
         StoreError: The server does not answer, or does not let this user in.
@@ -165,6 +181,7 @@ def connect(settings: StoreSettings) -> Client:
         # A session serialises its requests on the server and makes concurrent ones fail in the
         # client.
         autogenerate_session_id=False,
+        send_receive_timeout=answer_s_max,
     )
 
 

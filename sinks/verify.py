@@ -6,7 +6,8 @@ they are.
     transfer       one transfer_id stands for several transfers, or was repeated with other content
     leg            a transfer is negative, or not between its account and a system account
     conservation   what the accounts of a programme hold is not what left its system account
-    events         records worked are not activities booked + duplicates + refusals
+    events         records worked are not activities booked + duplicates + refusals + those that
+                   wait in the late lanes
     rekeyed        a re-keyed record names an original that isn't there
 
 `events` compares what the sink has stored with the offsets the worker has committed: run it when
@@ -69,20 +70,29 @@ class Drift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """`ok`, or what drifted; at most DRIFT_MAX lines of each kind."""
+    """`ok`, or what drifted; at most DRIFT_MAX lines of each kind.
+
+    `waiting` is how many late events wait for the store, neither booked nor lost.
+    """
 
     ok: bool
     drift: tuple[Drift, ...]
+    waiting: int = 0
 
 
 def verify(
-    client: Client, worked: Mapping[tuple[str, int], int], *, database: str = "carbonflow"
+    client: Client,
+    worked: Mapping[tuple[str, int], int],
+    *,
+    waiting: int = 0,
+    database: str = "carbonflow",
 ) -> Verdict:
     """Compare source, ledger and balances.
 
     Args:
         client: Client to the store.
         worked: Next offset the worker will work, by topic (prefixed or not) and partition.
+        waiting: How many records the late lanes hold that are not worked yet.
         database: Database of the tables.
 
     Raises:
@@ -96,10 +106,10 @@ def verify(
         *check.transfers(),
         *check.legs(),
         *check.conservation(),
-        *check.events(by_topic),
+        *check.events(by_topic, waiting),
         *check.rekeyed(),
     )
-    return Verdict(ok=not drift, drift=drift)
+    return Verdict(ok=not drift, drift=drift, waiting=waiting)
 
 
 def _worked(worked: Mapping[tuple[str, int], int], where: ActivityTopic) -> dict[int, int]:
@@ -227,10 +237,12 @@ class _Check:
                     found=f"{held} mg",
                 )
 
-    def events(self, worked: Mapping[ActivityTopic, Mapping[int, int]]) -> Iterator[Drift]:
+    def events(
+        self, worked: Mapping[ActivityTopic, Mapping[int, int]], waiting: int
+    ) -> Iterator[Drift]:
         """Count records, and what became of them; duplicates are only known over both topics."""
         (duplicates,) = self._rows("SELECT sum(duplicate_count) FROM {db}.accounts")[0]
-        records, accounted, parts = 0, int(duplicates), []
+        records, accounted, parts = 0, int(duplicates) + waiting, []
         for where, offsets in worked.items():
             (events, booked, refused) = self._rows(f"""
                 SELECT
@@ -257,7 +269,8 @@ class _Check:
                 kind="events",
                 where="all activity topics",
                 expected=f"{records} records worked",
-                found=f"{accounted}: {'; '.join(parts)}; {duplicates} duplicates",
+                found=f"{accounted}: {'; '.join(parts)}; {duplicates} duplicates"
+                + (f"; {waiting} wait in the late lanes" if waiting else ""),
             )
 
     def rekeyed(self) -> Iterator[Drift]:

@@ -26,6 +26,7 @@ RECORD_OF_TOPIC: Final[Mapping[str, str]] = {
     "charging-sessions": "charging_session",
     "freight-trips": "freight_trip",
 }
+"""The record of each activity topic; its late lane has the same."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,7 +25,6 @@ from aiokafka.errors import GroupLoadInProgressError, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.batches import BATCH_BYTES_MAX
-from schemas.catalogue import ACTIVITY_TOPICS
 from schemas.fetching import fetch_columns
 from streams.breaker import Breaker
 from streams.delivery import deliver
@@ -230,7 +229,7 @@ async def _committed_now(settings: WorkerSettings, partition: int) -> dict[str, 
     admin = AIOKafkaAdminClient(**settings.client_options())
     try:
         await admin.start()
-        sources = {t: TopicPartition(settings.topic(t), partition) for t in ACTIVITY_TOPICS}
+        sources = {t: TopicPartition(settings.topic(t), partition) for t in settings.source_topics}
         committed: Mapping[TopicPartition, OffsetAndMetadata]
         committed = await admin.list_consumer_group_offsets(
             settings.group_id, partitions=list(sources.values())
@@ -299,7 +298,7 @@ async def _check_kept(
     consumer = AIOKafkaConsumer(**settings.client_options(), group_id=None)
     await consumer.start()
     try:
-        sources = {TopicPartition(settings.topic(t), partition): t for t in ACTIVITY_TOPICS}
+        sources = {TopicPartition(settings.topic(t), partition): t for t in settings.source_topics}
         kept = await consumer.beginning_offsets(list(sources))
     finally:
         await consumer.stop()

@@ -1,6 +1,7 @@
 """Delivery: everything a slice leads to, and the offset after it, in one Kafka transaction.
 
-Transfers, balances, refusals and the source offset become visible together or not at all.
+Transfers, balances, refusals, late records and the source offset become visible together or not at
+all.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from carbon.limits import FOREVER_MS
 from schemas.attempts import attempt_of
 from schemas.batches import BATCH_BYTES_MAX, ColumnBatch, column_batches
+from schemas.catalogue import LATE_FROM, LATE_OF
 from schemas.partition import partition_of
 from schemas.reaching import denied
 from schemas.settings import BrokerSettings
@@ -63,6 +65,9 @@ async def deliver(
         last_balances = sent[-1] if balances else None
         refusals = messages_of_refusals(part, outcome)
         await _send(producer, name("refusals"), part.partition, refusals, sent)
+        if len(outcome.late):
+            lane = name(LATE_OF[part.topic])
+            await _send(producer, lane, part.partition, messages_late(part, outcome), sent)
         for partition, messages in messages_astray(part, outcome, partitions).items():
             await _send(producer, name(part.topic), partition, messages, sent)
         await producer.send_offsets_to_transaction({source: offset}, group_id)
@@ -151,9 +156,9 @@ def messages_of_refusals(part: Slice, outcome: Outcome) -> Iterator[Message]:
             "code": bad.code,
             "reason": bad.reason,
             "origin": "worker",
-            "topic": part.topic,
+            "topic": part.source_topic,
             "partition": str(part.partition),
-            "offset": str(part.offsets[bad.position]),
+            "offset": str(part.source_offsets[bad.position]),
             "timestamp": str(timestamp),
         }
         if value is not None and len(value) > BATCH_BYTES_MAX:
@@ -171,6 +176,22 @@ def messages_of_refusals(part: Slice, outcome: Outcome) -> Iterator[Message]:
             min(max(timestamp, 0), FOREVER_MS - 1),
             [(name, text.encode()) for name, text in headers.items()]
             + _attempt(part, bad.position),
+        )
+
+
+def messages_late(part: Slice, outcome: Outcome) -> Iterator[Message]:
+    """Yield the records for the late lane as they came; a header more says where they lie."""
+    for position in outcome.late.tolist():
+        key = part.keys[position]
+        yield (
+            # Its account is in its value; a longer key might not fit, as with a refusal.
+            None if key is None else key[:KEY_BYTES_MAX],
+            part.values[position],
+            int(part.timestamps_ms[position]),
+            [
+                (LATE_FROM, f"{part.partition}:{part.offsets[position]}".encode()),
+                *_attempt(part, position),
+            ],
         )
 
 

@@ -117,4 +117,5 @@ class LiveRules:
             factor_names=FactorNames.of(table),
             partitions=self._partitions,
             dedupe_days=self._settings.dedupe_days,
+            late_lane=self._settings.late_events == "ask",
         )

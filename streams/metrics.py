@@ -7,7 +7,6 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from carbon.factors import HOW_NAMES
-from schemas.catalogue import ACTIVITY_TOPICS
 from streams.book import Worked
 
 SLICE_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -28,6 +27,10 @@ class WorkerMetrics:
         self.duplicates = counter("duplicates_total", "Repeats recognised and not booked.")
         self.refusals = counter("refusals_total", "Events refused, by code.", ("code",))
         self.rekeyed = counter("rekeyed_total", "Events put right that sat in a wrong partition.")
+        self.late = counter("late_total", "Events put into a late lane, to be asked about.")
+        self.late_waiting_seconds = gauge(
+            "late_waiting_seconds", "For how long the store has been waited for, 0 if it is not."
+        )
         self.matches = counter(
             "factor_matches_total", "Activities booked, by how their factor matched.", ("how",)
         )
@@ -52,6 +55,7 @@ class WorkerMetrics:
             "Age of the last event worked, 0 where none waits.",
             ("topic", "partition"),
         )
+        self._watched: set[tuple[str, str]] = set()
         self.accounts = gauge("accounts", "Accounts held, by partition.", ("partition",))
         self.factors = gauge("factors", "Emission factors in force.")
 
@@ -59,14 +63,16 @@ class WorkerMetrics:
         self, topic: str, partition: int, *, lag: Callable[[], float], age_s: Callable[[], float]
     ) -> None:
         """Ask for lag and age whenever somebody looks, so that a stall shows."""
+        self._watched.add((topic, str(partition)))
         self.lag.labels(topic, str(partition)).set_function(lag)
         self.lag_seconds.labels(topic, str(partition)).set_function(age_s)
 
     def forget(self, partition: int) -> None:
         """Stop telling about a partition that is not owned any more."""
-        for gauge in (self.lag, self.lag_seconds):
-            for topic in ACTIVITY_TOPICS:
-                gauge.remove(topic, str(partition))
+        for place in [place for place in self._watched if place[1] == str(partition)]:
+            self.lag.remove(*place)
+            self.lag_seconds.remove(*place)
+            self._watched.remove(place)
         self.accounts.remove(str(partition))
 
     def worked(
@@ -81,6 +87,7 @@ class WorkerMetrics:
         self.transfers.inc(outcome.transfers.num_rows)
         self.duplicates.inc(outcome.duplicates)
         self.rekeyed.inc(len(outcome.astray))
+        self.late.inc(len(outcome.late))
         for bad in outcome.refused:
             self.refusals.labels(bad.code).inc()
         for how, name in enumerate(HOW_NAMES):

@@ -1,7 +1,8 @@
 """The partitions a worker owns: their books, and the slices under way.
 
 Slices of one partition are worked one after another, whatever their topic. While the broker commits
-one, the next of another partition is stepped.
+one, the next of another partition is stepped. Those of late lanes wait for the store outside of
+that order (`streams.lanes`), and take their turn when it has answered.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from typing import Final
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from schemas.catalogue import ACTIVITY_TOPICS
 from streams.book import Book
 from streams.breaker import Breaker
 from streams.garbage import Garbage
+from streams.lanes import Lanes
 from streams.limit import SliceLimit
+from streams.lookup import Lookup
 from streams.metrics import WorkerMetrics
 from streams.room import Room
 from streams.settings import WorkerSettings
-from streams.slice import Slice
+from streams.slice import ORIGINAL_OF, Slice
 from streams.step import Rules
 from streams.stop import stop_process_on_failure
 
@@ -43,6 +45,8 @@ class Owned:
         rules: Answers with the rules in force.
         assignment: Answers with the partitions assigned to this worker.
         highwater: Answers with the end of a partition as far as the last fetch knew.
+        lookup: Asks the store about late events; None where they are refused.
+        release: Lets the partition of a late lane be fetched again; goes with it.
     """
 
     def __init__(
@@ -54,6 +58,8 @@ class Owned:
         rules: Callable[[], Rules],
         assignment: Callable[[], Collection[TP]],
         highwater: Callable[[TP], int | None],
+        lookup: Lookup | None = None,
+        release: Callable[[TP], None] | None = None,
     ) -> None:
         self._settings = settings
         self._rules = rules
@@ -71,17 +77,34 @@ class Owned:
         )
         self._garbage = Garbage()
         self._room = Room(SLICES_AT_ONCE * settings.slice_records_max)
+        self._lanes = None
+        if lookup is not None and release is not None:
+            self._lanes = Lanes(lookup, self._work_late, release)
+            metrics.late_waiting_seconds.set_function(lookup.waiting_s)
 
     async def take(self, part: Slice, tp: TP) -> None:
         """Begin to work a slice, once the one before it of its partition is done.
+
+        One of a late lane is only put there.
 
         Args:
             part: The slice.
             tp: Its topic and partition on the cluster.
         """
+        if self._lanes is not None and part.late_from is not None:
+            self._lanes.take(part, tp)
+        else:
+            await self._begin(part, tp)
+
+    async def _work_late(self, part: Slice, tp: TP) -> None:
+        # Waiting may be cancelled, but not the slice once it has begun.
+        await asyncio.wait([await self._begin(part, tp)])
+
+    async def _begin(self, part: Slice, tp: TP) -> asyncio.Task[None]:
+        """Begin to work a slice when it is its turn; return the work."""
         taken_after = self._revocations
-        if part.partition in self._underway:
-            await self._underway[part.partition]
+        while (before := self._underway.get(part.partition)) is not None and not before.done():
+            await asyncio.wait([before])
 
         @stop_process_on_failure()
         async def work() -> None:
@@ -91,7 +114,8 @@ class Owned:
                 return
             await self._work(part)
 
-        self._underway[part.partition] = asyncio.create_task(work())
+        begun = self._underway[part.partition] = asyncio.create_task(work())
+        return begun
 
     async def revoke(self, partitions: Collection[int]) -> None:
         """Let slices under way end, then close the books; the group waits for this.
@@ -99,6 +123,8 @@ class Owned:
         A book opened any later would fence the next owner.
         """
         self._revocations += 1
+        if self._lanes is not None:
+            self._lanes.drop()
         if waiting := [self._underway[p] for p in partitions if p in self._underway]:
             await asyncio.wait(waiting)
         for partition in set(partitions) & set(self._books):
@@ -117,7 +143,7 @@ class Owned:
                 self._settings, part.partition, self._breaker, partitions=rules.partitions
             )
             self._books[part.partition] = book
-            for topic in ACTIVITY_TOPICS:
+            for topic in self._settings.source_topics:
                 self._watch(book, topic)
         async with self._room.taken(len(part)):
             worked = await book.work(part, rules)
@@ -131,6 +157,9 @@ class Owned:
         tp = TP(self._settings.topic(topic), book.partition)
 
         def lag() -> float:
+            # The end of a lane is a marker that no slice passes: idle, it is at its end.
+            if topic in ORIGINAL_OF and not (self._lanes and self._lanes.is_busy(tp)):
+                return 0.0
             return float(max(0, (self._highwater(tp) or 0) - book.next_offset[topic]))
 
         def age_s() -> float:
@@ -139,5 +168,7 @@ class Owned:
         self._metrics.watch(topic, book.partition, lag=lag, age_s=age_s)
 
     async def finish(self) -> None:
-        """Wait for the slices under way."""
+        """Wait for the slices under way; late ones that wait for the store are left."""
+        if self._lanes is not None:
+            self._lanes.drop()
         await asyncio.gather(*self._underway.values())

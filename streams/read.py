@@ -66,7 +66,7 @@ class ReadSlice:
 
 def read(part: Slice) -> ReadSlice:
     """Read one slice of an activity topic."""
-    record = RECORD_OF_TOPIC[part.topic]
+    record = RECORD_OF_TOPIC[part.source_topic]
     values, large = _without_large(part.values)
     decoded = decode(record, values)
     activities = activities_of(record, decoded.batch)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
 from schemas.fetching import FETCH_WAIT_MS_MAX
 from schemas.settings import BrokerSettings
 
@@ -35,6 +36,8 @@ class WorkerSettings(BrokerSettings):
         session_timeout_s: After it the group gives the partitions of a silent worker away.
         transaction_timeout_ms: After it the broker aborts an abandoned transaction.
         startup_wait_s_max: How long to wait for broker and topics.
+        late_events: Ask the store about events that may be forgotten repeats, or refuse them.
+        sink_group: Consumer group of the sink that fills that store, without the prefix.
         breaker_records: Refused records of one source in a row that stop the worker; 0 is never.
         breaker_share: Share of a source's records, refused, that stops it; 0 is never.
         breaker_share_records: Records of a source that the share is taken over at least.
@@ -59,10 +62,17 @@ class WorkerSettings(BrokerSettings):
     session_timeout_s: int = 10
     transaction_timeout_ms: int = 10_000
     startup_wait_s_max: int = 60
+    late_events: Literal["refuse", "ask"] = "refuse"
+    sink_group: str = "carbonflow-sink"
     breaker_records: int = 10_000
     breaker_share: float = 0.5
     breaker_share_records: int = 10_000
     log_level: str = "INFO"
+
+    @property
+    def source_topics(self) -> tuple[str, ...]:
+        """The topics it works: those of activities, and their late lanes if it asks the store."""
+        return (*ACTIVITY_TOPICS, *(LATE_OF.values() if self.late_events == "ask" else ()))
 
     @property
     def group_id(self) -> str:

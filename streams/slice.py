@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
-from carbon.exact import Int64Array
+from carbon.exact import BoolArray, Int64Array
+from schemas.catalogue import LATE_FROM, LATE_OF
 from schemas.raw import Raw
 from schemas.records import Records, headers_at
+
+ORIGINAL_OF: Final[Mapping[str, str]] = {late: topic for topic, late in LATE_OF.items()}
+"""The activity topic of each late lane."""
+
+
+class NotOurs(RuntimeError):
+    """A record of a late lane does not say which record of its activity topic it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +36,9 @@ class Slice:
             record were no records: markers, aborted or compacted ones.
         headers_at: Where in the buffer of the values the headers of each begin, shape (n,); None
             where they came without.
+        late_from: Offset of the original of each record of a late lane, shape (n,); None for a
+            slice of an activity topic.
+        stored: Which of a late lane the store has booked already, shape (n,); None unasked.
     """
 
     topic: str
@@ -36,10 +49,16 @@ class Slice:
     timestamps_ms: Int64Array
     begin: int | None = None
     headers_at: Int64Array | None = None
+    late_from: Int64Array | None = None
+    stored: BoolArray | None = None
 
     @classmethod
     def of(cls, topic: str, partition: int, records: Records) -> Slice:
-        """Return the slice of fetched records, at least one."""
+        """Return the slice of fetched records, at least one.
+
+        Raises:
+            NotOurs: It is of a late lane, and somebody else has written there.
+        """
         return cls(
             topic=topic,
             partition=partition,
@@ -49,6 +68,7 @@ class Slice:
             timestamps_ms=records.timestamps_ms,
             begin=None if records.begin < 0 else records.begin,
             headers_at=records.headers_at,
+            late_from=_late_from(partition, records) if topic in ORIGINAL_OF else None,
         )
 
     def __len__(self) -> int:
@@ -58,6 +78,20 @@ class Slice:
     def next_offset(self) -> int:
         """The offset after the last record."""
         return int(self.offsets[-1]) + 1
+
+    @property
+    def source_topic(self) -> str:
+        """The activity topic that its records were sent to."""
+        return ORIGINAL_OF.get(self.topic, self.topic)
+
+    @property
+    def source_offsets(self) -> Int64Array:
+        """The offset of each record on that topic, shape (n,)."""
+        return self.offsets if self.late_from is None else self.late_from
+
+    def knowing(self, stored: BoolArray) -> Slice:
+        """Return the slice with what the store has said about each record."""
+        return replace(self, stored=stored)
 
     def headers(self, position: int) -> list[tuple[str, bytes]]:
         """Return the headers of a record."""
@@ -79,4 +113,21 @@ class Slice:
             self.timestamps_ms[first:],
             offset,
             None if self.headers_at is None else self.headers_at[first:],
+            None if self.late_from is None else self.late_from[first:],
+            None if self.stored is None else self.stored[first:],
         )
+
+
+def _late_from(partition: int, records: Records) -> Int64Array:
+    """Return the offset of the original of each record of a late lane."""
+    offsets = np.empty(len(records), dtype=np.int64)
+    for index in range(len(records)):
+        found = dict(records.headers(index)).get(LATE_FROM, b"")
+        home, _, offset = found.partition(b":")
+        if not offset.isdigit() or home != str(partition).encode():
+            raise NotOurs(
+                f"offset {records.offsets[index]} of a late lane, partition {partition}: "
+                f"{LATE_FROM} is {found!r}"
+            )
+        offsets[index] = int(offset)
+    return offsets

@@ -3,6 +3,9 @@
 read (`streams.read`) -> refuse -> dedupe -> match -> calculate -> book. No clock, no I/O: what a
 worker books under load, a simulator books in a test and an auditor books again. Accounts are read,
 never written; the book applies the outcome's change once the transaction is committed.
+
+An event that may be a forgotten repeat is late: it goes to the late lane and comes back in a slice
+that knows what the store has booked.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from carbon.exact import Int64Array
+from carbon.exact import BoolArray, Int64Array
 from carbon.factors import FactorTable
 from carbon.limits import FUTURE_MS_MAX
 from carbon.programmes import Programme
@@ -28,13 +31,17 @@ from streams.transfers import FactorNames, transfers_of
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rules:
-    """What a slice is worked by: programmes and factors in force, and the shape of the topics."""
+    """What a slice is worked by: programmes and factors in force, and the shape of the topics.
+
+    With a late lane what may be a forgotten repeat is put there, without one it is refused.
+    """
 
     programmes: Mapping[str, Programme]
     factors: FactorTable
     factor_names: FactorNames
     partitions: int
     dedupe_days: int
+    late_lane: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +54,7 @@ class Outcome:
         refused: Records refused, in order of position.
         astray: Positions of records whose account belongs to another partition.
         astray_accounts: Their accounts.
+        late: Positions of records for the late lane.
         booked: Number of activities booked.
         duplicates: Number of repeats recognised.
         matches: Activities booked by how their factor matched (`carbon.factors.HOW_NAMES`).
@@ -57,6 +65,7 @@ class Outcome:
     refused: list[Refused]
     astray: Int64Array
     astray_accounts: list[str]
+    late: Int64Array
     booked: int
     duplicates: int
     matches: Int64Array
@@ -65,12 +74,13 @@ class Outcome:
 def step(taken: ReadSlice, accounts: AccountStore, rules: Rules) -> Outcome:
     """Work one slice."""
     part, activities, hashes = taken.part, taken.activities, taken.hashes
-    timestamps, offsets = part.timestamps_ms[taken.positions], part.offsets[taken.positions]
+    timestamps = part.timestamps_ms[taken.positions]
+    offsets = part.source_offsets[taken.positions]
     refusal = taken.refusal.copy()
     home = partitions_of(activities.account, rules.partitions) == part.partition
     astray = (refusal == ACCEPTED) & ~home
     account, states = taken.account, accounts.read(taken.names)
-    repeat = (refusal == ACCEPTED) & home & states.memory.remembers(account, hashes)
+    repeat = (refusal == ACCEPTED) & home & _known(taken, states)
     open_rows = (refusal == ACCEPTED) & home & ~repeat
     refuse(refusal, open_rows & activities.corrects, "original_unknown")
     refuse(
@@ -86,6 +96,12 @@ def step(taken: ReadSlice, accounts: AccountStore, rules: Rules) -> Outcome:
     )
     rows = np.flatnonzero(open_rows & (refusal == ACCEPTED))
     rows = _at_home(activities, account, rows, states, refusal)
+    late = rows[:0]
+    if part.stored is None:
+        rows, late = _without_late(activities, account, rows, states)
+        if not rules.late_lane:
+            refusal[late] = NUMBER["late_beyond_memory"]
+            late = late[:0]
     booked, repeats_within = _first_of_each(rows, hashes)
     repeats_refused = _after_booked(
         np.flatnonzero(open_rows & (refusal != ACCEPTED)), booked, hashes
@@ -116,10 +132,21 @@ def step(taken: ReadSlice, accounts: AccountStore, rules: Rules) -> Outcome:
         refused=sorted(refused, key=lambda bad: bad.position),
         astray=taken.positions[astray],
         astray_accounts=activities.account.filter(pa.array(astray)).to_pylist(),
+        late=taken.positions[late],
         booked=len(booked),
         duplicates=len(repeats),
         matches=rated.how[booked],
     )
+
+
+def _known(taken: ReadSlice, states: States) -> BoolArray:
+    """Return which events are known to be repeats: to their accounts, or to the store."""
+    known = states.memory.remembers(taken.account, taken.hashes)
+    if taken.part.stored is not None:
+        known |= taken.part.stored[taken.positions]
+    elif taken.part.late_from is not None:
+        raise ValueError(f"the store was not asked about a slice of {taken.part.topic}")
+    return known
 
 
 def _at_home(
@@ -140,14 +167,19 @@ def _at_home(
     own = states.programme.numbers(lambda name: number_of.get(name, -1))
     elsewhere = np.where(states.known(), own, first)[code] != asked
     refusal[rows[elsewhere]] = NUMBER["account_in_other_programme"]
-    rows, code = rows[~elsewhere], code[~elsewhere]
-    forgotten = states.forgotten_until[code]
+    kept: Int64Array = rows[~elsewhere]
+    return kept
+
+
+def _without_late(
+    activities: Activities, account: Int64Array, rows: Int64Array, states: States
+) -> tuple[Int64Array, Int64Array]:
+    """Return the rows that cannot be forgotten repeats, and those that may be."""
+    forgotten = states.forgotten_until[account[rows]]
     # What was recorded on a forgotten day may have ended up to FUTURE_MS_MAX after it.
     recorded_from = (activities.ended_at[rows] - FUTURE_MS_MAX) // DAY_MS
     late = (forgotten > 0) & (recorded_from <= forgotten)
-    refusal[rows[late]] = NUMBER["late_beyond_memory"]
-    kept: Int64Array = rows[~late]
-    return kept
+    return rows[~late], rows[late]
 
 
 def _first_of_each(rows: Int64Array, hashes: Int64Array) -> tuple[Int64Array, Int64Array]:

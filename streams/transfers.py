@@ -67,7 +67,7 @@ def transfers_of(
         names: Names of the factors that rated refers to.
         part: The slice.
         timestamps_ms: Kafka timestamp of each row, shape (n,).
-        offsets: Offset of each row, shape (n,).
+        offsets: Offset of each row on its activity topic, shape (n,).
     """
     made = 1 + rated.reduces_row[booked]
     rows = np.repeat(booked, made)
@@ -94,11 +94,17 @@ def transfers_of(
             "factor_match": _coded(rated.how[rows], HOW_NAMES),
             "booked_at": _instants(activities.ended_at[rows]),
             "recorded_at": _instants(timestamps_ms[rows]),
-            "source_topic": _same(part.topic, len(rows)),
+            "source_topic": _same(part.source_topic, len(rows)),
             "source_partition": pa.array(np.full(len(rows), part.partition, dtype=np.int32)),
             "source_offset": pa.array(offsets[rows]),
         }
     )
+
+
+def transfer_ids(activities: Activities, quantity: str) -> pa.StringArray:
+    """Return the id of the transfer of a quantity that each activity makes, if it is booked."""
+    parts = [activities.source, activities.activity_id, activities.revision.cast(pa.string())]
+    return joined(activities.kind, parts, f"{quantity}:{FIRST_LEG}")
 
 
 def _identity(
@@ -107,11 +113,7 @@ def _identity(
     source, activity_id = _coded(rows, activities.source), _coded(rows, activities.activity_id)
     revision = activities.revision
     # One of both for every activity, booked or not: cheaper than to take their parts apart first.
-    parts = [activities.source, activities.activity_id, revision.cast(pa.string())]
-    ids = [
-        joined(activities.kind, parts, f"{quantity}:{FIRST_LEG}")
-        for quantity in (EMISSION, REDUCTION)
-    ]
+    ids = [transfer_ids(activities, quantity) for quantity in (EMISSION, REDUCTION)]
     return {
         "transfer_id": _coded(rows + reduction * len(activities), pa.concat_arrays(ids)),
         "activity": _same(activities.kind, len(rows)),

@@ -2,7 +2,8 @@
 
 Faust keeps what it is good at: agents, group membership, assignment, supervision. Plain Faust
 spends about 100 µs on each message before any work is done; here a message is thousands of
-records. Topics other than the given ones keep Faust's own path.
+records. Topics other than the given ones keep Faust's own path. A late lane is fetched from again
+only when what was fetched of it is worked, because it may wait as long as the store is away.
 
 The activity topics are declared with `acks=False`: their offsets are committed in the book's
 transactions, and a late, lower commit of Faust would rewind them.
@@ -24,7 +25,7 @@ from yarl import URL
 
 from schemas.fetching import fetch_columns
 from schemas.pacing import pace
-from streams.slice import Slice
+from streams.slice import NotOurs, Slice
 from streams.stop import stop_process
 
 CREATE_TIME = 0
@@ -74,6 +75,7 @@ class SliceConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._passed: dict[TP, int] = {}
         self._room = asyncio.Event()
+        self._held: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> SliceThread:
         return SliceThread(self, loop=self.loop, beacon=self.beacon)
@@ -113,13 +115,41 @@ class SliceConsumer(driver.Consumer):
             if tp in gone_back or await self._goes_back(tp, int(fetched.offsets[0])):
                 gone_back.add(tp)
                 continue
-            yield tp, self._message(tp, Slice.of(name, tp.partition, fetched))
+            try:
+                part = Slice.of(name, tp.partition, fetched)
+            except NotOurs as error:
+                stop_process(error)
+            if part.late_from is not None:
+                self._held[tp] = generation
+            yield tp, self._message(tp, part)
 
     def on_buffer_drop(self, tp: TP) -> None:
         """Take a partition in again that has room, at once: also a fetch that waits already."""
         super().on_buffer_drop(tp)
         self._room.set()
         cast(SliceThread, self._thread).wake()
+
+    def release(self, tp: TP) -> None:
+        """Fetch from the partition of a late lane again: what was fetched of it is worked."""
+        self._held.pop(tp, None)
+        self._room.set()
+
+    async def _getmany(
+        self,
+        active_partitions: set[TP] | None,
+        timeout: float,  # noqa: ASYNC109
+    ) -> Any:
+        """Fetch from partitions, but for late lanes that have not been worked since the last."""
+        generation = self.app.consumer_generation_id
+        held = {tp for tp, taken_in in self._held.items() if taken_in == generation}
+        if not held or active_partitions is None:
+            return await super()._getmany(active_partitions, timeout)
+        if active := active_partitions - held:
+            return await super()._getmany(active, timeout)
+        self._room.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._room.wait(), timeout)
+        return {}
 
     def _pass_over(self, tp: TP, first: int) -> None:
         """Remember that records from an offset on were fetched while they could not be taken.

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import faust
 from aiokafka.admin import AIOKafkaAdminClient
@@ -25,21 +25,22 @@ from yarl import URL
 
 from carbon.programmes import Programme
 from producers.programmes.load import load_programmes
-from schemas.catalogue import ACTIVITY_TOPICS
 from schemas.reaching import denied, obstacle
+from sinks.connect import StoreSettings
 from streams.allocator import keep_little
 from streams.factors import LiveRules
 from streams.limit import SliceLimit
+from streams.lookup import Lookup
 from streams.metrics import WorkerMetrics
 from streams.owned import Owned
 from streams.settings import WorkerSettings
 from streams.stop import EXIT_FAILED, stop_process_on_failure
-from streams.transport import SliceTransport
+from streams.transport import SliceConsumer, SliceTransport
 from streams.warm import warm_up
 
 log = logging.getLogger("carbonflow.worker")
 
-NEEDED_TOPICS: Final = (*ACTIVITY_TOPICS, "transfers", "account-balances", "refusals")
+WRITTEN_TOPICS: Final = ("transfers", "account-balances", "refusals")
 POLL_S: Final = 0.5
 
 
@@ -51,8 +52,12 @@ class TopicsMissing(RuntimeError):
     """The broker or its topics are not there, or the topics differ in partitions."""
 
 
-def run_worker(settings: WorkerSettings) -> int:
+def run_worker(settings: WorkerSettings, store: StoreSettings | None) -> int:
     """Work until a signal says stop; return the exit status.
+
+    Args:
+        settings: Settings.
+        store: The store to ask about late events; None where they are refused.
 
     Raises:
         TopicsMissing: The topics did not appear in time.
@@ -75,7 +80,7 @@ def run_worker(settings: WorkerSettings) -> int:
     metrics = WorkerMetrics(registry)
     if settings.metrics_port:
         start_http_server(settings.metrics_port, settings.metrics_host, registry)
-    app = build_app(settings, programmes, partitions, metrics)
+    app = build_app(settings, programmes, partitions, metrics, store)
     worker = faust.Worker(
         app, loglevel=logging.WARNING, override_logging=False, quiet=True, redirect_stdouts=False
     )
@@ -91,6 +96,7 @@ def build_app(
     programmes: Mapping[str, Programme],
     partitions: int,
     metrics: WorkerMetrics,
+    store: StoreSettings | None = None,
 ) -> faust.App:
     """Return the Faust application that works slices; nothing is opened yet."""
     urls = [URL(f"kafka://{server.strip()}") for server in settings.bootstrap.split(",")]
@@ -119,12 +125,13 @@ def build_app(
     app.transport = SliceTransport(
         urls,
         app,
-        activity_topics={settings.topic(name): name for name in ACTIVITY_TOPICS},
+        activity_topics={settings.topic(name): name for name in settings.source_topics},
         fetch_wait_s=settings.fetch_wait_ms_max / 1000,
         fetch_apart_s=settings.fetch_apart_ms / 1000,
         slice_limit=limit,
     )
-    _add_agent(app, settings, LiveRules(settings, programmes, partitions), metrics, limit)
+    rules = LiveRules(settings, programmes, partitions)
+    _add_agent(app, settings, rules, metrics, limit, Lookup(settings, store) if store else None)
     return app
 
 
@@ -134,6 +141,7 @@ def _add_agent(
     rules: LiveRules,
     metrics: WorkerMetrics,
     limit: SliceLimit,
+    lookup: Lookup | None,
 ) -> None:
     owned = Owned(
         settings,
@@ -143,10 +151,12 @@ def _add_agent(
         # The application makes its consumer when it starts.
         assignment=lambda: app.consumer.assignment(),  # noqa: PLW0108
         highwater=lambda tp: app.consumer.highwater(tp),  # noqa: PLW0108
+        lookup=lookup,
+        release=lambda tp: cast(SliceConsumer, app.consumer).release(tp),
     )
     joined = asyncio.Event()
     source = app.topic(
-        *(settings.topic(name) for name in ACTIVITY_TOPICS),
+        *(settings.topic(name) for name in settings.source_topics),
         key_type=bytes,
         key_serializer="raw",
         value_type=bytes,
@@ -230,11 +240,12 @@ async def _partitions(settings: WorkerSettings) -> int:
     while True:
         try:
             found = await _found(settings)
-            counts = {name: found.get(settings.topic(name), 0) for name in NEEDED_TOPICS}
+            needed = (*settings.source_topics, *WRITTEN_TOPICS)
+            counts = {name: found.get(settings.topic(name), 0) for name in needed}
             # The order of publication decides which factor holds; only a partition has an order.
             factors = found.get(settings.topic("emission-factors"), 0)
             if factors == 1 and len(set(counts.values())) == 1 and 0 not in counts.values():
-                return counts[NEEDED_TOPICS[0]]
+                return counts[needed[0]]
             told = ", ".join(f"{settings.topic(name)} {n}" for name, n in counts.items())
             trouble = (
                 "topics must exist with equal numbers of partitions, and emission-factors with "

@@ -93,6 +93,7 @@ def start(
     *,
     users: Mapping[str, User] | None = None,
     certificate: Path | None = None,
+    port: int = 0,
 ) -> Iterator[str]:
     """Run a server; give its URL, and stop it at the end.
 
@@ -100,11 +101,13 @@ def start(
         folder: Where its data lives.
         users: Who may ask; everybody may do everything where not given.
         certificate: Key and certificates in PEM, to speak TLS.
+        port: Its port; a free one for 0.
     """
     about = {
         "folder": str(folder),
         "users": {name: asdict(user) for name, user in (users or {}).items()},
         "certificate": str(certificate) if certificate else None,
+        "port": port,
     }
     command = [sys.executable, "-m", "tests.clickhouse_server"]
     pipe = subprocess.PIPE
@@ -115,10 +118,10 @@ def start(
             # Not on its command line: it has passwords.
             process.stdin.write(json.dumps(about))
             process.stdin.close()
-            port = process.stdout.readline().strip()
-            if not port:
+            listens_on = process.stdout.readline().strip()
+            if not listens_on:
                 raise RuntimeError(f"the server ended with status {process.wait()}")
-            yield f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
+            yield f"{'https' if certificate else 'http'}://127.0.0.1:{listens_on}"
         finally:
             process.terminate()
             process.wait(timeout=30)
@@ -157,4 +160,5 @@ if __name__ == "__main__":
             told["folder"],
             {name: User(**user) for name, user in told["users"].items()},
             told["certificate"],
+            told["port"],
         )

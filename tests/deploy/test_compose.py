@@ -34,7 +34,7 @@ PINNED: Final = re.compile(r"[\w./-]+:\d+\.\d+[\w.-]*")
 
 # What each command reads from its environment.
 SETTINGS: Final[dict[str, tuple[type, ...]]] = {
-    "worker": (WorkerSettings,),
+    "worker": (WorkerSettings, StoreSettings),
     "sink": (SinkSettings, StoreSettings, MetricsSettings),
     "api": (ApiSettings, BrokerSettings, StoreSettings),
     "migrate": (StoreSettings,),

@@ -186,7 +186,7 @@ def test_a_refusal_can_be_listed_and_shown_with_its_bytes(ran: Ran) -> None:
 
 
 def test_verify_agrees_afterwards(ran: Ran) -> None:
-    assert asked("verify", data_dir=ran.data_dir) == {"ok": True, "drift": []}
+    assert asked("verify", data_dir=ran.data_dir) == {"ok": True, "drift": [], "waiting": 0}
 
 
 @pytest.mark.parametrize(("boundary", "value_mg"), [("ttw", 238_340), ("wtw", 317_410)])

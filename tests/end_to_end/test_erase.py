@@ -97,7 +97,7 @@ def test_an_erased_account_keeps_its_books_and_verify_agrees(folder: Path, accou
     assert rows(folder, left.format(account)) == [(0,)]
     assert asked("balance", account, data_dir=data_dir) == before
     assert asked("statement", account, data_dir=data_dir) == statement
-    assert asked("verify", data_dir=data_dir) == {"ok": True, "drift": []}
+    assert asked("verify", data_dir=data_dir) == {"ok": True, "drift": [], "waiting": 0}
     again = asked("erase", "--account", account, data_dir=data_dir)
     assert (again["sessions"], again["trips"], again["refusals"]) == (0, 0, 0)
 

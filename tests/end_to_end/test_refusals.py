@@ -96,7 +96,7 @@ def refused(stack: Up, source: str) -> list[dict[str, object]]:
 
 
 def is_verified(stack: Up) -> bool:
-    return bool(stack.get("/v1/verify") == {"ok": True, "drift": []})
+    return bool(stack.get("/v1/verify") == {"ok": True, "drift": [], "waiting": 0})
 
 
 def has_new_factors(stack: Up) -> bool:

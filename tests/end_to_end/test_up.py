@@ -120,7 +120,7 @@ def test_what_is_produced_is_asked_for_over_http(tmp_path: Path) -> None:
         asyncio.run(send(stack.bootstrap))
         account = f"/v1/accounts/{SESSION['account_id']}"
         stack.until(lambda: stack.has(f"{account}/balance", "session_count", SESSIONS))
-        stack.until(lambda: stack.get("/v1/verify") == {"ok": True, "drift": []})
+        stack.until(lambda: stack.get("/v1/verify") == {"ok": True, "drift": [], "waiting": 0})
         assert len(stack.get(f"{account}/statement")["transfers"]) == 2 * SESSIONS
         with urlopen(f"{stack.service}/metrics", timeout=10) as answer:
             metrics = answer.read().decode()

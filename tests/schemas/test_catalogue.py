@@ -6,7 +6,15 @@ import pytest
 
 from carbon.refusal import REFUSALS
 from schemas import catalogue
-from schemas.catalogue import ACTIVITY_TOPICS, TOPICS, AvroSchema, CatalogueError, Topic, shipped
+from schemas.catalogue import (
+    ACTIVITY_TOPICS,
+    LATE_OF,
+    TOPICS,
+    AvroSchema,
+    CatalogueError,
+    Topic,
+    shipped,
+)
 from schemas.fields import fields_of, resolve
 
 ALL = list(shipped().schemas.values())
@@ -17,6 +25,8 @@ def test_the_topics_are_those_of_the_design() -> None:
     assert set(TOPICS) == {
         "charging-sessions",
         "freight-trips",
+        "late-charging-sessions",
+        "late-freight-trips",
         "emission-factors",
         "transfers",
         "account-balances",
@@ -28,6 +38,13 @@ def test_activity_topics_share_key_and_number_of_partitions() -> None:
     activities = [TOPICS[name] for name in ACTIVITY_TOPICS]
     assert {topic.key for topic in activities} == {"account_id"}
     assert len({topic.partitions for topic in activities}) == 1
+
+
+def test_a_late_lane_is_as_its_activity_topic_and_keeps_records_longer() -> None:
+    for activity, late in LATE_OF.items():
+        topic, lane = TOPICS[activity], TOPICS[late]
+        assert (lane.record, lane.partitions) == (topic.record, topic.partitions)
+        assert (lane.retention_ms or 0) > (topic.retention_ms or 0)
 
 
 def test_the_ledger_is_kept_for_ever() -> None:

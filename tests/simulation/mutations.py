@@ -25,7 +25,7 @@ from streams.step import Outcome
 from tests.simulation.broker import Broker, Transaction
 from tests.simulation.clients import Consumer
 
-AT_HOME = step._at_home
+WITHOUT_LATE = step._without_late
 
 
 def _let_in_without_fence(broker: Broker, name: str) -> tuple[int, int]:
@@ -70,11 +70,11 @@ def _remembers_nothing(_memory: Memory, _account: Any, hashes: Any) -> Any:
     return np.zeros(len(hashes), dtype=np.bool_)
 
 
-def _at_home_whatever_was_forgotten(
-    activities: Any, account: Any, rows: Any, states: Any, refusal: Any
+def _without_late_whatever_was_forgotten(
+    activities: Any, account: Any, rows: Any, states: Any
 ) -> Any:
     never = replace(states, forgotten_until=np.zeros_like(states.forgotten_until))
-    return AT_HOME(activities, account, rows, never, refusal)
+    return WITHOUT_LATE(activities, account, rows, never)
 
 
 def _consumer_of_everything(self: Consumer, **options: Any) -> None:
@@ -99,7 +99,9 @@ MUTATIONS: Final[Mapping[str, Patches]] = {
     "restore-before-fencing": (("streams.owned.Book", _RestoredFirst),),
     "commit-before-send": (("streams.book.deliver", _committed_before_sent),),
     "forget-seen": (("streams.memory.Memory.remembers", _remembers_nothing),),
-    "count-a-late-duplicate": (("streams.step._at_home", _at_home_whatever_was_forgotten),),
+    "count-a-late-duplicate": (
+        ("streams.step._without_late", _without_late_whatever_was_forgotten),
+    ),
     "restore-uncommitted": (
         ("tests.simulation.clients.Consumer.__init__", _consumer_of_everything),
     ),

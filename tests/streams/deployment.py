@@ -19,14 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 
 from carbon.factors import Factor
 from embedded.children import spawn
 from embedded.monitor import Monitor
 from producers.client import CarbonflowProducer
 from producers.topics import ensure_topics
-from schemas.catalogue import ACTIVITY_TOPICS
+from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
 from schemas.partition import partition_of
 from schemas.settings import BrokerSettings
 from schemas.singles import decode_one
@@ -105,11 +106,18 @@ class Deployment:
         async with CarbonflowProducer(self.settings) as producer:
             await producer.publish_factors(factors)
 
-    async def send(self, topic: str, events: Iterable[Event], partition: int | None = None) -> None:
+    async def send(
+        self,
+        topic: str,
+        events: Iterable[Event],
+        partition: int | None = None,
+        *,
+        timestamp_ms: int | None = None,
+    ) -> None:
         """Send events to where their keys belong, or to one partition.
 
-        They get the time of sending: topics keep records for ninety days, and a broker is quick to
-        drop those that say they are older.
+        They get the time of sending, or a given one: topics keep records for ninety days, and a
+        broker is quick to drop those that say they are older.
         """
         async with AIOKafkaProducer(**self.settings.client_options(), acks="all") as producer:
             sent = [
@@ -118,6 +126,7 @@ class Deployment:
                     key=one.key,
                     value=one.value,
                     partition=self._home(one) if partition is None else partition,
+                    timestamp_ms=timestamp_ms,
                 )
                 for one in events
             ]
@@ -144,6 +153,37 @@ class Deployment:
                 return await monitor.is_level(self.group, topics)
 
             await until(level, worker)
+
+    async def until_shared(self, workers: int, worker: Worker) -> None:
+        """Wait until the group has so many members and has shared out its partitions."""
+        admin = AIOKafkaAdminClient(**self.settings.client_options())
+
+        async def shared() -> bool:
+            (answer,) = await admin.describe_consumer_groups([self.group])
+            ((_, _, state, _, _, members, *_),) = answer.groups
+            return state == "Stable" and len(members) == workers
+
+        try:
+            await admin.start()
+            await until(shared, worker)
+        finally:
+            await admin.close()
+
+    async def until_lanes_worked(self, worker: Worker) -> None:
+        """Wait until every event in the late lanes is worked."""
+        topics = [self.settings.topic(name) for name in LATE_OF.values()]
+        async with Monitor(self.settings) as monitor:
+
+            async def level() -> bool:
+                return await monitor.is_level(self.group, topics)
+
+            await until(level, worker)
+
+    async def waiting(self) -> int:
+        """Return how many events wait in the late lanes."""
+        topics = [self.settings.topic(name) for name in LATE_OF.values()]
+        async with Monitor(self.settings) as monitor:
+            return await monitor.waiting(self.group, topics)
 
     async def until_committed(self, offsets: int, worker: Worker) -> None:
         """Wait until so many events are worked."""
@@ -175,8 +215,8 @@ class Deployment:
         try:
             async with asyncio.timeout(WAIT_S):
                 name = self.settings.topic(topic)
-                await consumer.topics()
-                places = [TopicPartition(name, at) for at in consumer.partitions_for_topic(name)]
+                async with Monitor(self.settings) as monitor:
+                    places = list(await monitor.ends([name]))
                 consumer.assign(places)
                 ends = await consumer.end_offsets(places)
                 for place in places:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
@@ -12,11 +13,32 @@ from aiokafka.record.default_records import DefaultRecordBatch
 
 from carbon.limits import FOREVER_MS
 from schemas.batches import BATCH_BYTES_MAX, SNAPPY
+from schemas.catalogue import LATE_OF
 from schemas.partition import partition_of
+from schemas.records import RecordColumns
 from streams.accounts import Accounts
-from streams.delivery import Message, composed, messages_astray, messages_of_refusals, packed
+from streams.delivery import (
+    Message,
+    composed,
+    messages_astray,
+    messages_late,
+    messages_of_refusals,
+    packed,
+)
 from streams.read import TEXT_BYTES_MAX, VALUE_BYTES_MAX
-from tests.streams.scene import NOW_MS, Event, event, part_of, refused, rules, session, work
+from streams.slice import NotOurs, Slice
+from tests.streams.scene import (
+    DAY_MS,
+    NOW_MS,
+    SESSIONS,
+    Event,
+    event,
+    part_of,
+    refused,
+    rules,
+    session,
+    work,
+)
 
 MESSAGE_BYTES_MAX: Final = 1_048_588
 """What a broker takes unless it is told otherwise (`message.max.bytes`)."""
@@ -95,6 +117,49 @@ def test_the_largest_stray_fits_with_its_key() -> None:
     ((partition, messages),) = messages_astray(part, outcome, 2).items()
     (made,) = batches(messages)
     assert partition == 1 - astray_from
+    assert made.size() < MESSAGE_BYTES_MAX
+
+
+def forgetful() -> tuple[Accounts, int]:
+    """Return accounts of which anna has forgotten something, and when she did."""
+    accounts, later_ms = Accounts(), NOW_MS + 40 * DAY_MS
+    work(accounts, part_of([event(session())]))
+    fresh = session(session_id="S2", started_at=later_ms, ended_at=later_ms)
+    assert work(accounts, part_of([event(fresh, later_ms)])).booked == 1
+    return accounts, later_ms
+
+
+def test_a_late_record_comes_back_as_it_was_and_says_where_it_lies() -> None:
+    accounts, later_ms = forgetful()
+    late = event(session(session_id="S3"), later_ms)
+    events = [event(session(account_id="bert"), later_ms), late]
+    part = part_of(events, first_offset=70)
+    outcome = work(accounts, part, replace(rules(), late_lane=True))
+    (made,) = batches(messages_late(part, outcome))
+    (records,) = RecordColumns(
+        bytes(made._builder.build()),
+        fetch_offset=0,
+        aborted=(),
+        read_committed=True,
+        check_crcs=True,
+        records_max=lambda: 10,
+    )
+    back = Slice.of(LATE_OF[SESSIONS], 0, records)
+    assert (list(back.values), list(back.keys)) == ([late.value], [late.key])
+    assert back.timestamps_ms.tolist() == [later_ms]
+    assert (back.source_topic, back.source_offsets.tolist()) == (SESSIONS, [71])
+    with pytest.raises(NotOurs, match="late_from is b'0:71'"):
+        Slice.of(LATE_OF[SESSIONS], 1, records)
+
+
+def test_the_largest_late_record_fits_with_the_largest_key() -> None:
+    accounts, later_ms = forgetful()
+    fields = session(session_id="S3")
+    room = VALUE_BYTES_MAX - len(event(fields).value or b"") - 10
+    large = event({**fields, "operator_id": text(room)}, later_ms)
+    part = part_of([replace(large, key=noise(2_000_000))])
+    outcome = work(accounts, part, replace(rules(), late_lane=True))
+    (made,) = batches(messages_late(part, outcome))
     assert made.size() < MESSAGE_BYTES_MAX
 
 

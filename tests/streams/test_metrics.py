@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,16 +13,26 @@ from schemas.partition import partition_of
 from streams.accounts import Accounts
 from streams.book import Worked
 from streams.metrics import WorkerMetrics
-from tests.streams.scene import Event, event, part_of, rules, session, work
+from tests.streams.scene import DAY_MS, NOW_MS, Event, event, part_of, rules, session, work
 
-BY = rules(partitions=4)
+BY = replace(rules(partitions=4), late_lane=True)
 HOME = partition_of(b"anna", 4)
 ASTRAY = next(name for name in "abcdefgh" if partition_of(name.encode(), 4) != HOME)
+FORGETFUL = next(name for name in "bcdefgh" if partition_of(name.encode(), 4) == HOME)
+LATER_MS = NOW_MS + 40 * DAY_MS
+FORGETTING = [
+    event(session(account_id=FORGETFUL)),
+    event(
+        session(account_id=FORGETFUL, session_id="S2", started_at=LATER_MS, ended_at=LATER_MS),
+        LATER_MS,
+    ),
+]
 EVENTS = [
     event(session()),
     event(session()),
     event(session(account_id=ASTRAY, session_id="S2")),
     Event(b"broken"),
+    event(session(account_id=FORGETFUL), LATER_MS),
 ]
 
 
@@ -29,8 +40,12 @@ def metrics_after_a_slice() -> CollectorRegistry:
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
     part = part_of(EVENTS, partition=HOME, first_offset=10)
-    outcome = work(Accounts(), part, BY)
+    accounts = Accounts()
+    for one in FORGETTING:
+        work(accounts, part_of([one], partition=HOME), BY)
+    outcome = work(accounts, part, BY)
     worked = Worked(part, outcome, {"step": 0.1, "deliver": 0.2, "apply": 0.3})
+    metrics.late_waiting_seconds.set(7)
     metrics.factors.set(len(BY.factors.factors))
     metrics.watch("charging-sessions", HOME, lag=lambda: 6, age_s=lambda: 5)
     metrics.worked(worked, accounts=1)
@@ -61,14 +76,15 @@ def test_a_committed_slice_touches_every_metric() -> None:
 @pytest.mark.parametrize(
     ("name", "labels", "value"),
     [
-        ("carbonflow_events_total", {"topic": "charging-sessions"}, 4),
+        ("carbonflow_events_total", {"topic": "charging-sessions"}, 5),
         ("carbonflow_transfers_total", {}, 2),
         ("carbonflow_duplicates_total", {}, 1),
         ("carbonflow_rekeyed_total", {}, 1),
+        ("carbonflow_late_total", {}, 1),
         ("carbonflow_refusals_total", {"code": "not_framed"}, 1),
         ("carbonflow_factor_matches_total", {"how": "exact"}, 1),
         ("carbonflow_slice_seconds_sum", {"stage": "deliver"}, 0.2),
-        ("carbonflow_slice_records_sum", {}, 4),
+        ("carbonflow_slice_records_sum", {}, 5),
         ("carbonflow_lag_offsets", {"topic": "charging-sessions", "partition": str(HOME)}, 6),
         ("carbonflow_lag_seconds", {"topic": "charging-sessions", "partition": str(HOME)}, 5),
         ("carbonflow_accounts", {"partition": str(HOME)}, 1),

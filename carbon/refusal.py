@@ -91,8 +91,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "account_in_other_programme": "Let the sender give each programme accounts of its own.",
     "original_unknown": "Corrections are not booked yet. It is kept for 365 days, to be replayed "
     "with a release that books them.",
-    "late_beyond_memory": "Look whether it is booked (`carbonflow statement`). To take later ones "
-    "in, raise CARBONFLOW_DEDUPE_DAYS; what is forgotten stays so.",
+    "late_beyond_memory": "Let workers ask the store about such events (CARBONFLOW_LATE_EVENTS=ask"
+    "), then `carbonflow refusals replay`: what is booked already is counted as a repeat.",
 }
 """What an operator does about each."""
 

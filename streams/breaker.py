@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from carbon.exact import BoolArray, Int64Array
+from carbon.exact import Int64Array
 from streams.read import ReadSlice
 from streams.slice import Slice
 from streams.step import Outcome
@@ -95,23 +95,49 @@ class Breaker:
         """
         if not (outcome.refused or self._watched) or not (self._run_max or self._share_max):
             return
-        if not outcome.refused:
-            self._note(self._good(taken), {}, taken.part)
-            return
+        seen, codes = self._of_sources(taken, outcome)
+        unread = np.array([bad.position for bad in taken.unreadable], dtype=np.int64)
+        if len(unread) or None in self._watched:
+            seen.append(self._seen(None, len(taken.part), unread))
+            codes[None] = Counter(bad.code for bad in taken.unreadable)
+        self._note(seen, codes, taken.part)
+
+    def _of_sources(
+        self, taken: ReadSlice, outcome: Outcome
+    ) -> tuple[list[_Seen], dict[Name, Counter[str]]]:
+        """Return what the sources did that are watched or refused, and the codes of refusals."""
+        unread = {bad.position for bad in taken.unreadable}
+        refused = {bad.position: bad.code for bad in outcome.refused if bad.position not in unread}
+        if not refused:
+            return self._good(taken), {}
         encoded = taken.activities.source.dictionary_encode()
         names, source = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
-        places = np.array([bad.position for bad in outcome.refused], dtype=np.int64)
-        refused = np.isin(taken.positions, places)
-        rows = np.flatnonzero(refused).tolist()
-        name_at = {int(taken.positions[row]): names[source[row]] for row in rows}
+        places = np.sort(np.fromiter(refused, np.int64, len(refused)))
+        rows = np.searchsorted(taken.positions, places)
         codes: dict[Name, Counter[str]] = defaultdict(Counter)
-        for bad in outcome.refused:
-            codes[name_at.get(bad.position)][bad.code] += 1
-        unread = np.zeros(len(taken.part), dtype=np.bool_)
-        unread[[bad.position for bad in taken.unreadable]] = True
-        everyone = np.zeros(len(taken.part), dtype=np.int64)
-        seen = [*self._runs([None], everyone, unread), *self._runs(names, source, refused)]
-        self._note(seen, codes, taken.part)
+        for place, at in zip(places.tolist(), source[rows].tolist(), strict=True):
+            codes[names[at]][refused[place]] += 1
+        # The rows of each source, one source after another.
+        order = np.argsort(source, kind="stable")
+        ends = np.cumsum(np.bincount(source, minlength=len(names)))
+        seen = []
+        for name, mine in zip(names, np.split(order, ends[:-1]), strict=True):
+            if name in codes or name in self._watched:
+                bad = np.flatnonzero(np.isin(mine, rows)) if name in codes else rows[:0]
+                seen.append(self._seen(name, len(mine), bad))
+        return seen, codes
+
+    def _seen(self, name: Name, records: int, bad: Int64Array) -> _Seen:
+        """Return what a source did, given which of its records are refused, ascending."""
+        if not len(bad):
+            return _Seen(name, records)
+        before = self._watched[name].run if name in self._watched else 0
+        first = np.flatnonzero(np.diff(bad, prepend=-2) > 1)
+        runs = np.diff(first, append=len(bad))
+        if bad[0] == 0:
+            runs[0] += before
+        ends_bad = bad[-1] == records - 1
+        return _Seen(name, records, len(bad), int(runs.max()), int(runs[-1]) if ends_bad else 0)
 
     def _good(self, taken: ReadSlice) -> list[_Seen]:
         """Return what the watched sources did in a slice of which nothing is refused.
@@ -127,41 +153,10 @@ class Breaker:
         encoded = source.dictionary_encode()
         counts = np.bincount(encoded.indices.to_numpy(), minlength=len(encoded.dictionary))
         counts = counts * records // max(1, len(source))
-        every = dict(zip(encoded.dictionary.to_pylist(), counts.tolist(), strict=True))
-        every[None] = len(taken.part)
-        return [_Seen(name, every[name]) for name in self._watched if name in every]
-
-    def _runs(self, names: Sequence[Name], source: Int64Array, refused: BoolArray) -> list[_Seen]:
-        """Return what each source that is refused or watched did, its run until now included.
-
-        Args:
-            names: The sources.
-            source: Index of the source of each record, shape (n,).
-            refused: Which of them are refused, shape (n,).
-        """
-        if not len(source):
-            return []
-        order = np.argsort(source, kind="stable")
-        flags, ordered = refused[order], source[order]
-        first = np.flatnonzero(np.diff(ordered, prepend=-1))
-        count = np.diff(first, append=len(ordered))
-        present = [names[at] for at in ordered[first].tolist()]
-        before = [self._watched[name].run if name in self._watched else 0 for name in present]
-        start, index = np.repeat(first, count), np.arange(len(ordered))
-        # The last record of the source that was not refused, or the one before its first.
-        last_good = np.maximum.accumulate(np.where(flags, start - 1, index))
-        goes_on = np.where(last_good == start - 1, np.repeat(before, count), 0)
-        run = np.where(flags, index - last_good + goes_on, 0)
-        seen = zip(
-            present,
-            count.tolist(),
-            np.add.reduceat(flags.astype(np.int64), first).tolist(),
-            np.maximum.reduceat(run, first).tolist(),
-            run[first + count - 1].tolist(),
-            strict=True,
+        every: dict[Name, int] = dict(
+            zip(encoded.dictionary.to_pylist(), counts.tolist(), strict=True)
         )
-        every = [_Seen(*each) for each in seen]
-        return [each for each in every if each.refused or each.name in self._watched]
+        return [_Seen(name, every[name]) for name in self._watched if name in every]
 
     def _note(self, seen: Sequence[_Seen], codes: Mapping[Name, Counter[str]], part: Slice) -> None:
         for each in seen:

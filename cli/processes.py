@@ -55,6 +55,7 @@ def worker() -> None:
     from streams.settings import WorkerSettings
     from streams.worker import TopicsMissing, run_worker
 
+    _end_well_when_asked()
     settings = settings_of(WorkerSettings)
     store = settings_of(StoreSettings) if settings.late_events == "ask" else None
     metrics = settings_of(MetricsSettings)
@@ -81,6 +82,7 @@ def sink() -> None:
     from sinks.sink import SinkError, SinkSettings, run_sink
     from sinks.writer import BrokenRecordError
 
+    _end_well_when_asked()
     settings = settings_of(SinkSettings)
     store = settings_of(StoreSettings)
     served = settings_of(MetricsSettings)
@@ -126,6 +128,7 @@ def api() -> None:
     from sinks.queries import Queries
     from sinks.writer import BrokenRecordError
 
+    _end_well_when_asked()
     settings = settings_of(ApiSettings)
     broker = settings_of(BrokerSettings)
     store = settings_of(StoreSettings)
@@ -223,6 +226,12 @@ def topics(partitions: int | None, replication: int, as_json: bool) -> None:
     for name, topic in zip(names, catalogue.topics.values(), strict=True):
         how = f"made, {topic.partitions} partitions, {topic.cleanup}"
         print(f"{name}: {how if name in made else 'is there'}")
+
+
+def _end_well_when_asked() -> None:
+    """Let SIGTERM and SIGINT end a process with status 0 that is still starting."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
 
 
 def _asked_to_stop() -> asyncio.Event:

@@ -44,6 +44,19 @@ def test_an_api_that_is_asked_to_stop_ends_well(
         assert api.wait(STOP_S_MAX) == 0
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_is_still_starting_ends_well(how: signal.Signals) -> None:
+    environ = {**os.environ, "CARBONFLOW_BOOTSTRAP": "127.0.0.1:1"}
+    worker = subprocess.Popen(
+        (sys.executable, "-m", "cli.main", "worker"), env=environ, stderr=subprocess.PIPE, text=True
+    )
+    with worker:
+        assert worker.stderr is not None
+        assert "kernels ready" in worker.stderr.readline()
+        worker.send_signal(how)
+        assert worker.wait(STOP_S_MAX) == 0
+
+
 def test_an_api_without_the_broker_of_its_balances_says_so(store: str) -> None:
     environ = {
         **os.environ,

@@ -11,13 +11,14 @@ transaction commits before it shows its records.
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from schemas.between import LOOK_RECORDS, first_between
 from schemas.fetching import fetch_columns
 from schemas.pacing import pace
 from schemas.settings import BrokerSettings
@@ -73,6 +74,7 @@ class Monitor:
         await self._ends.start()
         await self._peek.start()
         pace(self._peek)
+        fetch_columns(self._peek, records_max=lambda: LOOK_RECORDS)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -155,12 +157,8 @@ class Monitor:
         )
 
     async def _only_markers(self, partition: TopicPartition, start: int, end: int) -> bool:
-        self._peek.assign([partition])
-        self._peek.seek(partition, start)
-        deadline = time.monotonic() + _PEEK_S
-        while await self._peek.position(partition) < end:
-            if await self._peek.getmany(partition, timeout_ms=100, max_records=1):
-                return False
-            if time.monotonic() > deadline:  # A transaction is open.
-                return False
-        return True
+        try:
+            async with asyncio.timeout(_PEEK_S):
+                return await first_between(self._peek, partition, start, end) is None
+        except TimeoutError:  # A transaction is open.
+            return False

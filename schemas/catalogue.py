@@ -31,7 +31,7 @@ LATE_OF: Final[Mapping[str, str]] = MappingProxyType(
 """The late lane of each activity topic: its records that wait for a look into the store."""
 
 LATE_FROM: Final = "late_from"
-"""Header of a record of a late lane: partition and offset of the original, with a colon between."""
+"""Header of a record of a late lane: partition, offset and timestamp of its original, `0:71:9`."""
 
 TOPICS: Mapping[str, "Topic"]
 """Topics of the shipped catalogue by unprefixed name; read on first use, see `__getattr__`."""

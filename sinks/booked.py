@@ -19,6 +19,7 @@ def booked_already(
     transfer_ids: pa.StringArray,
     *,
     database: str = "carbonflow",
+    answer_s_max: int = 0,
 ) -> BoolArray:
     """Return which transfers are stored, each under its account, shape (n,).
 
@@ -27,6 +28,7 @@ def booked_already(
         accounts: account_id of each, shape (n,).
         transfer_ids: transfer_id of each, shape (n,).
         database: Database that holds the tables.
+        answer_s_max: After it the store gives up, 0 is never.
 
     Raises:
         StoreError: The store is away or refuses.
@@ -57,7 +59,7 @@ def booked_already(
             WHERE account_id IN (SELECT account FROM asked)
             AND transfer_id IN (SELECT id FROM asked))
         """,
-        settings={"use_skip_indexes": 0},
+        settings={"use_skip_indexes": 0, "max_execution_time": answer_s_max},
         external_data=table,
     ).result_columns
     if rows:

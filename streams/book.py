@@ -25,6 +25,7 @@ from aiokafka.errors import GroupLoadInProgressError, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.batches import BATCH_BYTES_MAX
+from schemas.between import LOOK_RECORDS, first_between
 from schemas.fetching import fetch_columns
 from streams.breaker import Breaker
 from streams.delivery import deliver
@@ -41,7 +42,6 @@ CLOSE_WAIT_S_MAX = 5
 SETTLE_WAIT_S_MAX = 10
 ANSWER_WAIT_S_MAX = 30
 OFFSETS_WAIT_S_MAX = 3
-LEFT_OUT_RECORDS = 1000
 
 
 class OffsetsLost(RuntimeError):
@@ -260,18 +260,22 @@ async def _check_left_out(settings: WorkerSettings, part: Slice, first: int, beg
     )
     await consumer.start()
     try:
-        fetch_columns(consumer, records_max=lambda: LEFT_OUT_RECORDS)
-        consumer.assign([place])
-        consumer.seek(place, first)
-        while await consumer.position(place) < begin:
-            for records in (await consumer.getmany(place, timeout_ms=500)).get(place, ()):
-                if records.offsets[0] < begin:
-                    raise RecordsMissing(
-                        f"{part.topic} {part.partition}: the next offset is {first}, but a slice "
-                        f"begins at {begin}, and there is a record at {records.offsets[0]}"
-                    )
+        fetch_columns(consumer, records_max=lambda: LOOK_RECORDS)
+        found = await first_between(consumer, place, first, begin)
+        kept = (await consumer.beginning_offsets([place]))[place]
     finally:
         await consumer.stop()
+    # A group that has worked nothing yet begins where the topic does.
+    if 0 < first < kept:
+        why = f"it is kept from {kept} on only"
+    elif found is not None:
+        why = f"there is a record at {found}"
+    else:
+        return
+    raise RecordsMissing(
+        f"{part.topic} {part.partition}: the next offset is {first}, but a slice begins at "
+        f"{begin}, and {why}"
+    )
 
 
 async def _check_still_lost(settings: WorkerSettings, partition: int, accounts: int) -> None:

@@ -119,11 +119,13 @@ class Breaker:
             codes[names[at]][refused[place]] += 1
         # The rows of each source, one source after another.
         order = np.argsort(source, kind="stable")
+        is_bad = np.zeros(len(source), dtype=np.bool_)
+        is_bad[rows] = True
         ends = np.cumsum(np.bincount(source, minlength=len(names)))
         seen = []
         for name, mine in zip(names, np.split(order, ends[:-1]), strict=True):
             if name in codes or name in self._watched:
-                bad = np.flatnonzero(np.isin(mine, rows)) if name in codes else rows[:0]
+                bad = np.flatnonzero(is_bad[mine])
                 seen.append(self._seen(name, len(mine), bad))
         return seen, codes
 

@@ -7,6 +7,7 @@ all.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeAlias
 
@@ -67,7 +68,13 @@ async def deliver(
         await _send(producer, name("refusals"), part.partition, refusals, sent)
         if len(outcome.late):
             lane = name(LATE_OF[part.topic])
-            await _send(producer, lane, part.partition, messages_late(part, outcome), sent)
+            await _send(
+                producer,
+                lane,
+                part.partition,
+                messages_late(part, outcome, now_ms=int(time.time() * 1000)),
+                sent,
+            )
         for partition, messages in messages_astray(part, outcome, partitions).items():
             await _send(producer, name(part.topic), partition, messages, sent)
         await producer.send_offsets_to_transaction({source: offset}, group_id)
@@ -179,17 +186,21 @@ def messages_of_refusals(part: Slice, outcome: Outcome) -> Iterator[Message]:
         )
 
 
-def messages_late(part: Slice, outcome: Outcome) -> Iterator[Message]:
-    """Yield the records for the late lane as they came; a header more says where they lie."""
+def messages_late(part: Slice, outcome: Outcome, *, now_ms: int) -> Iterator[Message]:
+    """Yield the records for the late lane; a header says where they lie, and the time they have.
+
+    They get the time of today: a broker is quick to drop records that say they are older than a
+    topic keeps them.
+    """
     for position in outcome.late.tolist():
-        key = part.keys[position]
+        key, timestamp_ms = part.keys[position], part.timestamps_ms[position]
         yield (
             # Its account is in its value; a longer key might not fit, as with a refusal.
             None if key is None else key[:KEY_BYTES_MAX],
             part.values[position],
-            int(part.timestamps_ms[position]),
+            now_ms,
             [
-                (LATE_FROM, f"{part.partition}:{part.offsets[position]}".encode()),
+                (LATE_FROM, b"%d:%d:%d" % (part.partition, part.offsets[position], timestamp_ms)),
                 *_attempt(part, position),
             ],
         )

@@ -53,8 +53,9 @@ class Lanes:
 
         A slice whose turn has come is worked to its end.
         """
-        for task in self._tasks.values():
+        for tp, task in self._tasks.items():
             task.cancel()
+            self._release(tp)
         self._tasks.clear()
         self._waiting.clear()
 

@@ -3,9 +3,11 @@
 The store must hold what accounts have forgotten. So the end of the partition's transfers is noted
 first, and the store asked once the sink has stored everything before it. That is enough: whatever
 could be booked twice was booked before its record came to the late lane, or in a slice of the lane
-before this one, and both lie before that end. One thing is left: an event reported once more with
-another time, young enough to be booked at once, while its first report waits. Its account knows
-it, unless that forgets in the same moment; it would take 50,000 other events.
+before this one, and both lie before that end. The end is that of all that is written: a commit is
+answered before its marker is, so what was just committed may not count as readable yet. One thing
+is left: an event reported once more with another time, young enough to be booked at once, while its
+first report waits. Its account knows it, unless that forgets it in the same moment, because of
+50,000 other events, or because records with old timestamps stand beside new ones.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ import numpy as np
 import pyarrow as pa
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.structs import TopicPartition
 
 from carbon.exact import BoolArray
+from schemas.between import LOOK_RECORDS, first_between
+from schemas.fetching import fetch_columns
 from sinks.booked import booked_already
 from sinks.connect import Client, StoreError, StoreSettings, connect, reason
 from streams.read import read
@@ -41,6 +45,13 @@ RETRY_S_MAX: Final = 1.0
 ANSWER_S_MAX: Final = 30
 BEHIND_S: Final = 10.0
 """A sink that is further behind is told about."""
+
+ASKED_MAX: Final = 16_384
+ASKED_MIN: Final = 1024
+"""Events asked about in one query: fewer after each that failed, which may have taken too long."""
+
+Lane = tuple[str, int]
+"""A topic and a partition."""
 
 T = TypeVar("T")
 
@@ -57,8 +68,7 @@ class Lookup:
         self._settings = settings
         self._store = store
         self._client: Client | None = None
-        self._waiting_since: float | None = None
-        self._told = False
+        self._waiting_since: dict[Lane, float] = {}
 
     async def stored(self, part: Slice) -> BoolArray:
         """Return which records of a slice of a late lane are booked already, shape (n,).
@@ -67,73 +77,105 @@ class Lookup:
         """
         accounts, ids, positions = await asyncio.to_thread(_asked, part)
         found = np.zeros(len(part), dtype=np.bool_)
-        wait_s = RETRY_S
-        while True:
-            try:
-                await self._until_stored(part.partition)
-                known = await _beside(partial(self._ask, accounts, ids))
-            except StoreError as error:
-                self._client = None
-                self._wait_began(f"the store is away: {reason(error)}")
-            except KafkaError as error:
-                if not error.retriable:
-                    raise
-                self._wait_began(f"the broker does not say where the sink is: {error!r}")
-            else:
-                self._wait_ended()
-                found[positions] = known
-                return found
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, RETRY_S_MAX)
-
-    def waiting_s(self) -> float:
-        """Return for how long the store has been waited for, 0 if it is not."""
-        since = self._waiting_since
-        return 0.0 if since is None else time.monotonic() - since
-
-    def _ask(self, accounts: pa.StringArray, ids: pa.StringArray) -> BoolArray:
-        if self._client is None:
-            self._client = connect(self._store, answer_s_max=ANSWER_S_MAX)
-        return booked_already(self._client, accounts, ids, database=self._store.database)
-
-    async def _until_stored(self, partition: int) -> None:
-        """Wait until the sink has stored what the partition's transfers hold now."""
-        place = TopicPartition(self._settings.topic("transfers"), partition)
-        options = self._settings.client_options()
-        consumer = AIOKafkaConsumer(**options, group_id=None, isolation_level="read_committed")
-        admin = AIOKafkaAdminClient(**options)
-        began, wait_s = time.monotonic(), RETRY_S
+        lane = part.topic, part.partition
+        wait_s, portion = RETRY_S, ASKED_MAX
         try:
-            await consumer.start()
-            end = int((await consumer.end_offsets([place]))[place])
-            await admin.start()
-            while (stored := await self._sink_at(admin, place)) < end:
-                if time.monotonic() - began > BEHIND_S:
-                    where = f"{place.topic} {partition}"
-                    self._wait_began(f"the sink has stored {stored} of {end} of {where}", began)
+            while True:
+                try:
+                    await self._until_stored(lane)
+                    known = await _beside(partial(self._ask, accounts, ids, portion))
+                except StoreError as error:
+                    self._client, portion = None, max(ASKED_MIN, portion // 2)
+                    self._wait_began(lane, f"the store is away: {reason(error)}")
+                except KafkaError as error:
+                    if not (error.retriable or isinstance(error, KafkaTimeoutError)):
+                        raise
+                    self._wait_began(lane, f"the broker does not say where the sink is: {error!r}")
+                else:
+                    self._wait_ended(lane)
+                    found[positions] = known
+                    return found
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, RETRY_S_MAX)
         finally:
-            await admin.close()
-            await consumer.stop()
+            self._waiting_since.pop(lane, None)
 
-    async def _sink_at(self, admin: AIOKafkaAdminClient, place: TopicPartition) -> int:
+    def waiting_s(self) -> float:
+        """Return for how long the store has been waited for, 0 if it is not."""
+        since = min(self._waiting_since.values(), default=None)
+        return 0.0 if since is None else time.monotonic() - since
+
+    def _ask(self, accounts: pa.StringArray, ids: pa.StringArray, portion: int) -> BoolArray:
+        if self._client is None:
+            self._client = connect(self._store, answer_s_max=ANSWER_S_MAX)
+        found = [
+            booked_already(
+                self._client,
+                accounts[start : start + portion],
+                ids[start : start + portion],
+                database=self._store.database,
+                answer_s_max=ANSWER_S_MAX,
+            )
+            for start in range(0, len(ids), portion)
+        ]
+        return np.concatenate(found) if found else np.zeros(0, dtype=np.bool_)
+
+    async def _until_stored(self, lane: Lane) -> None:
+        """Wait until the sink has stored what the partition's transfers hold now."""
+        place = TopicPartition(self._settings.topic("transfers"), lane[1])
+        options = self._settings.client_options()
+        written = AIOKafkaConsumer(**options, group_id=None, isolation_level="read_uncommitted")
+        admin = AIOKafkaAdminClient(**options)
+        began, wait_s, before = time.monotonic(), RETRY_S, None
+        try:
+            await written.start()
+            end = int((await written.end_offsets([place]))[place])
+            await admin.start()
+            while (stored := await self._sink_at(admin, place)) is None or stored < end:
+                # A sink commits nothing where it got nothing: there may be only markers left.
+                if stored == before is not None and await self._is_empty(place, before, end):
+                    return
+                if time.monotonic() - began > BEHIND_S:
+                    where = f"{place.topic} {place.partition}"
+                    why = f"the sink has stored {stored or 0} of {end} of {where}"
+                    self._wait_began(lane, why, began)
+                await asyncio.sleep(wait_s)
+                wait_s, before = min(2 * wait_s, RETRY_S_MAX), stored
+        finally:
+            await admin.close()
+            await written.stop()
+
+    async def _is_empty(self, place: TopicPartition, start: int, end: int) -> bool:
+        reader = AIOKafkaConsumer(
+            **self._settings.client_options(),
+            group_id=None,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        try:
+            await reader.start()
+            fetch_columns(reader, records_max=lambda: LOOK_RECORDS)
+            return await first_between(reader, place, start, end) is None
+        finally:
+            await reader.stop()
+
+    async def _sink_at(self, admin: AIOKafkaAdminClient, place: TopicPartition) -> int | None:
+        """Return the sink's next offset; None while nobody can say."""
         group = self._settings.prefix + self._settings.sink_group
         answer = await admin.list_consumer_group_offsets(group, partitions=[place])
-        # A coordinator that is still loading leaves the partition out; then nothing is known yet.
-        return max(0, int(answer[place].offset)) if place in answer else -1
+        # A coordinator that is still loading leaves the partition out.
+        return max(0, int(answer[place].offset)) if place in answer else None
 
-    def _wait_began(self, why: str, since: float | None = None) -> None:
-        if self._waiting_since is None:
-            self._waiting_since = time.monotonic() if since is None else since
-        if not self._told:
+    def _wait_began(self, lane: Lane, why: str, since: float | None = None) -> None:
+        if not self._waiting_since:
             log.warning("late events wait, all others go on: %s", why)
-            self._told = True
+        self._waiting_since.setdefault(lane, time.monotonic() if since is None else since)
 
-    def _wait_ended(self) -> None:
-        if self._told:
-            log.warning("late events go on after %.1f s", self.waiting_s())
-        self._waiting_since, self._told = None, False
+    def _wait_ended(self, lane: Lane) -> None:
+        since = self._waiting_since.pop(lane, None)
+        if since is not None and not self._waiting_since:
+            log.warning("late events go on after %.1f s", time.monotonic() - since)
 
 
 def _asked(part: Slice) -> tuple[pa.StringArray, pa.StringArray, Any]:

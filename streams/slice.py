@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,6 +16,9 @@ from schemas.records import Records, headers_at
 
 ORIGINAL_OF: Final[Mapping[str, str]] = {late: topic for topic, late in LATE_OF.items()}
 """The activity topic of each late lane."""
+
+
+_ORIGINAL: Final = re.compile(rb"(\d{1,10}):(\d{1,18}):(\d{1,18})")
 
 
 class NotOurs(RuntimeError):
@@ -31,7 +35,8 @@ class Slice:
         values: Raw values, n of them; a tombstone is a null.
         keys: Raw keys, n of them.
         offsets: Offset of each record, ascending, shape (n,).
-        timestamps_ms: Kafka timestamp of each record, shape (n,).
+        timestamps_ms: Kafka timestamp of each record, of a late lane that of its original, shape
+            (n,).
         begin: The offset that was read from; None where not known. Offsets between it and the first
             record were no records: markers, aborted or compacted ones.
         headers_at: Where in the buffer of the values the headers of each begin, shape (n,); None
@@ -59,16 +64,19 @@ class Slice:
         Raises:
             NotOurs: It is of a late lane, and somebody else has written there.
         """
+        late_from, timestamps_ms = None, records.timestamps_ms
+        if topic in ORIGINAL_OF:
+            late_from, timestamps_ms = _originals(partition, records)
         return cls(
             topic=topic,
             partition=partition,
             values=records.values,
             keys=records.keys,
             offsets=records.offsets,
-            timestamps_ms=records.timestamps_ms,
+            timestamps_ms=timestamps_ms,
             begin=None if records.begin < 0 else records.begin,
             headers_at=records.headers_at,
-            late_from=_late_from(partition, records) if topic in ORIGINAL_OF else None,
+            late_from=late_from,
         )
 
     def __len__(self) -> int:
@@ -118,16 +126,16 @@ class Slice:
         )
 
 
-def _late_from(partition: int, records: Records) -> Int64Array:
-    """Return the offset of the original of each record of a late lane."""
-    offsets = np.empty(len(records), dtype=np.int64)
+def _originals(partition: int, records: Records) -> tuple[Int64Array, Int64Array]:
+    """Return offsets and timestamps of the originals of the records of a late lane."""
+    originals = np.empty((2, len(records)), dtype=np.int64)
     for index in range(len(records)):
         found = dict(records.headers(index)).get(LATE_FROM, b"")
-        home, _, offset = found.partition(b":")
-        if not offset.isdigit() or home != str(partition).encode():
+        match = _ORIGINAL.fullmatch(found)
+        if match is None or int(match[1]) != partition:
             raise NotOurs(
                 f"offset {records.offsets[index]} of a late lane, partition {partition}: "
                 f"{LATE_FROM} is {found!r}"
             )
-        offsets[index] = int(offset)
-    return offsets
+        originals[:, index] = int(match[2]), int(match[3])
+    return originals[0], originals[1]

@@ -4,15 +4,17 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import MessageSizeTooLargeError, ProducerFenced
+from aiokafka.structs import TopicPartition
 
 from carbon.factors import FactorTable
 from producers.factors.release import load_release
@@ -22,7 +24,7 @@ from producers.topics import ensure_topics
 from schemas.columns import encode
 from schemas.raw import Raw
 from streams import book
-from streams.book import Book, TransactionHanging
+from streams.book import Book, RecordsMissing, TransactionHanging
 from streams.breaker import Breaker
 from streams.settings import WorkerSettings
 from streams.slice import Slice
@@ -66,16 +68,16 @@ def rules() -> Rules:
     return Rules(load_programmes(), factors, FactorNames.of(factors), partitions=1, dedupe_days=35)
 
 
-def sessions() -> Slice:
+def sessions(count: int = EVENTS) -> Slice:
     """Return the first sessions of the sample as a slice."""
     part = next(part for part in sample(200) if isinstance(part, SampleBatch))
     assert part.record == "charging_session"
-    values = encode(part.record, part.batch.slice(0, EVENTS))
-    offsets = np.arange(EVENTS)
+    values = encode(part.record, part.batch.slice(0, count))
+    offsets = np.arange(count)
     # 2026-10: the sample's last events are from before.
-    timestamps_ms = np.full(EVENTS, 1_790_000_000_000)
+    timestamps_ms = np.full(count, 1_790_000_000_000)
     return Slice(
-        "charging-sessions", 0, Raw.of(values), Raw.of([None] * EVENTS), offsets, timestamps_ms
+        "charging-sessions", 0, Raw.of(values), Raw.of([None] * count), offsets, timestamps_ms
     )
 
 
@@ -172,6 +174,28 @@ def test_a_fenced_book_says_so_changes_nothing_and_closes(kafka: KafkaServer) ->
             assert old.next_offset["charging-sessions"] == 0
             assert len(old.accounts) == 0
             assert await new.work(sessions(), rules()) is not None
+
+    run(scenario())
+
+
+def test_records_that_expire_before_they_are_worked_stop_the_worker(kafka: KafkaServer) -> None:
+    async def scenario() -> None:
+        settings = await made_topics(kafka)
+        part = sessions()
+        topic = settings.topic("charging-sessions")
+        async with AIOKafkaProducer(**settings.client_options()) as producer:
+            for row in range(len(part)):
+                await producer.send_and_wait(topic, part.values[row], partition=0)
+        admin = AIOKafkaAdminClient(**settings.client_options())
+        await admin.start()
+        async with opened(settings) as mine:
+            worked = await mine.work(sessions(3), rules())
+            assert worked is not None
+            kept = RecordsToDelete(before_offset=8)
+            await admin.delete_records({TopicPartition(topic, 0): kept})
+            await admin.close()
+            with pytest.raises(RecordsMissing, match="it is kept from 8 on only"):
+                await mine.work(replace(part.since(8), begin=8), rules())
 
     run(scenario())
 

@@ -309,6 +309,7 @@ def _simulated(
         "streams.restore.fetch_columns": clients.fetch_columns,
         "streams.restore.time": clock,
         "streams.owned.time": clock,
+        "streams.delivery.time": clock,
         "streams.owned.Garbage": _NoGarbage,
         "streams.stop.os": SimpleNamespace(_exit=leave),
         "streams.stop.logging": SimpleNamespace(shutdown=lambda: None),

@@ -17,7 +17,7 @@ from schemas.records import Records
 from tests.simulation.broker import Busy
 from tests.simulation.process import CURRENT
 
-BUSY_S: Final = 0.05
+BUSY_S: Final = 0.1
 BATCH_BYTES_MAX: Final = 600  # A few refusals.
 CREATE_TIME: Final = 0
 

@@ -42,9 +42,13 @@ def results(seeds: range, mutation: str | None, processes: int) -> Iterator[Resu
 
 
 def _prepare() -> None:
+    """Leave cycles until a chunk has been played: there are too few to look for them each day."""
     gc.collect()
     gc.freeze()
+    gc.disable()
 
 
 def _play(job: tuple[int, str | None]) -> Result:
+    if job[0] % CHUNK == 0:
+        gc.collect()
     return play(*job)

@@ -20,8 +20,8 @@ from streams.slice import Slice
 from streams.stop import stop_process_on_failure
 from tests.simulation.process import Process
 
-BEAT_S: Final = 0.6
-QUIET_S: Final = 0.3
+BEAT_S: Final = 1.0
+QUIET_S: Final = 0.4
 BUFFER_SLICES: Final = 3
 RECORDS_MAX: Final = 8
 STOP_SHARE: Final = 0.5
@@ -151,10 +151,11 @@ class Member:
             found = 0
             fetched = await self._process.ask(
                 lambda: {
-                    tp: broker.logs[TopicPartition(*tp)].read(
+                    tp: log.read(
                         positions[tp], records_max=lambda: self._chance.randint(1, RECORDS_MAX)
                     )
                     for tp in self._chance.sample(mine, len(mine))
+                    if (log := broker.logs[TopicPartition(*tp)]).stable_end > positions[tp]
                 }
             )
             for tp, columns in fetched.items():

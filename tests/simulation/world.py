@@ -36,7 +36,7 @@ from tests.simulation.loop import VirtualLoop
 from tests.simulation.process import CURRENT, Process, task_of_process
 from tests.streams.scene import held, restored
 
-EVENTS: Final = (20, 50)
+EVENTS: Final = (14, 36)
 SESSION_S: Final = 6.0
 TRANSACTION_S: Final = 8.0
 RESTART_S: Final = 2.0
@@ -103,7 +103,7 @@ class World:
         supervisor = asyncio.create_task(self._supervise())
         source = asyncio.create_task(self._send())
         while not source.done():
-            await asyncio.sleep(self._chance.uniform(0.2, 6))
+            await asyncio.sleep(self._chance.uniform(0.2, 4))
             self._harm()
         await source
         self._wanted |= {"worker-0"}

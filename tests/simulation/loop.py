@@ -11,6 +11,8 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
+from itertools import count
 from typing import Any, Final, TypeVar
 
 THREAD_S_MAX: Final = 0.02
@@ -28,6 +30,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self, chance: random.Random) -> None:
         self._now_s = 0.0
         self._chance = chance
+        self._due: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._asked = count()
         super().__init__()
 
     def time(self) -> float:
@@ -55,6 +59,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.call_later(self._chance.uniform(0, THREAD_S_MAX), call)
         return done
 
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Call something at a time; what is due at the same time, in the order of asking."""
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._due, (when, next(self._asked), timer))
+        return timer
+
     def _run_once(self) -> None:
         """Run what is ready; if nothing is, let time pass until something is due.
 
@@ -62,15 +78,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         turns, and no file.
         """
         ready: deque[asyncio.Handle] = self._ready  # type: ignore[attr-defined]
-        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
-        while scheduled and (scheduled[0].cancelled() or not ready):
-            due = heapq.heappop(scheduled)
-            due._scheduled = False  # type: ignore[attr-defined]
-            if not due.cancelled():
-                self._now_s = max(self._now_s, due.when())
-                ready.append(due)
-        if not ready:
-            raise Stuck("nothing is ready and nothing ever will be")
+        while not ready:
+            if not self._due:
+                raise Stuck("nothing is ready and nothing ever will be")
+            when, _, timer = heapq.heappop(self._due)
+            if not timer.cancelled():
+                self.pass_time(max(0.0, when - self._now_s))
+                ready.append(timer)
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle.cancelled():

@@ -36,7 +36,7 @@ from tests.simulation.loop import VirtualLoop
 from tests.simulation.process import CURRENT, Process, task_of_process
 from tests.streams.scene import held, restored
 
-EVENTS: Final = (14, 36)
+EVENTS: Final = (12, 32)
 SESSION_S: Final = 6.0
 TRANSACTION_S: Final = 8.0
 RESTART_S: Final = 2.0

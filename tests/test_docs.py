@@ -6,7 +6,6 @@ cannot fall behind in silence.
 """
 
 import ast
-import csv
 import inspect
 import re
 import textwrap
@@ -16,8 +15,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -26,49 +23,18 @@ from api.metrics import ApiMetrics
 from api.settings import ApiSettings
 from carbon.refusal import REFUSALS, REMEDIES
 from cli.main import carbonflow
-from producers.convert import UNITS
-from producers.files import SUFFIXES, read_file
-from producers.mapping import RULE_KEYS, TOP_KEYS, parse_mapping
-from producers.rules import FileMapping
-from producers.targets import RECORDS
 from schemas.catalogue import TOPICS
 from schemas.settings import variables
 from sinks.metrics import FollowingMetrics, SinkMetrics
 from sinks.queries import Queries
 from streams.metrics import WorkerMetrics
 from streams.settings import WorkerSettings
+from tests.pages import ROOT, first_words, rows, section, words
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
-MAPPING = (ROOT / "docs/mapping.md").read_text("utf-8")
 REFUSED = (ROOT / "docs/refusals.md").read_text("utf-8")
-
 SOURCES = [path for floor in ("cli", "embedded") for path in (ROOT / floor).rglob("*.py")]
-
-
-def section(page: str, title: str) -> str:
-    """Return a section without its subsections."""
-    found = re.search(rf"(?ms)^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", page)
-    assert found, f"there is no section {title!r}"
-    return found.group(1)
-
-
-def rows(text: str) -> list[list[str]]:
-    """Return the cells of all table rows, without heads."""
-    lines = re.findall(r"(?m)^\|(.*)\|$", text)
-    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)] for line in lines]
-    rules = [at for at, row in enumerate(cells) if set("".join(row)) == {"-"}]
-    return [row for at, row in enumerate(cells) if at not in rules and at + 1 not in rules]
-
-
-def words(cell: str) -> list[str]:
-    """Return what stands in backticks."""
-    return re.findall(r"`([^`]+)`", cell)
-
-
-def first_words(text: str) -> list[str]:
-    return [word for row in rows(text) for word in words(row[0])]
 
 
 # Commands
@@ -316,77 +282,6 @@ def test_routes_are_those_of_the_application_and_of_the_stack() -> None:
     stack = {f"{method.upper()} {path}" for method, path in added}
     documented = first_words(section(REFERENCE, "Routes"))
     assert sorted(documented) == sorted(served | stack | {f"GET {path}" for path in own})
-
-
-# Mapping
-
-
-def example(language: str) -> str:
-    found = re.findall(rf"(?ms)^```{language}\n(.*?)^```", MAPPING)
-    assert len(found) == 1
-    text: str = found[0]
-    return text
-
-
-@pytest.fixture(scope="module")
-def mapping() -> FileMapping:
-    return parse_mapping(example("toml"), origin="mapping.md")
-
-
-def mapped(path: Path, mapping: FileMapping) -> list[dict[str, Any]]:
-    blocks = list(read_file(path, mapping))
-    assert [row.reason for block in blocks for row in block.refused] == []
-    return [row for block in blocks for row in block.batch.to_pylist()]
-
-
-def test_the_keys_of_a_mapping_are_documented_and_no_others() -> None:
-    assert sorted(first_words(section(MAPPING, "What stands at the top"))) == sorted(TOP_KEYS)
-    first, second = section(MAPPING, "What a field may say").split("| quantity |")
-    assert sorted(first_words(first)) == sorted(RULE_KEYS)
-    units = {row[0]: words(row[1]) for row in rows(f"| quantity |{second}")}
-    assert units == {
-        dimension: [name for name, unit in UNITS.items() if unit.dimension == dimension]
-        for dimension in dict.fromkeys(unit.dimension for unit in UNITS.values())
-    }
-
-
-@pytest.mark.parametrize("word", [*RECORDS, ".csv.gz", ".jsonl", ".jsonl.gz", ".ndjson"])
-def test_records_and_kinds_of_files_are_named(word: str) -> None:
-    assert word in (*RECORDS, *SUFFIXES)
-    assert f"`{word}`" in MAPPING
-
-
-def test_the_example_maps_its_csv_as_the_text_says(mapping: FileMapping, tmp_path: Path) -> None:
-    path = tmp_path / "sessions.csv"
-    path.write_text(example("csv"), "utf-8")
-    anna, bo = mapped(path, mapping)
-    assert (anna["energy_wh"], bo["energy_wh"]) == (21_400, 1_038_050)
-    assert (anna["vehicle_class"], bo["vehicle_class"]) == ("car", "bus")
-    assert (anna["grid_region"], bo["grid_region"]) == ("DE", "EU")
-    assert anna["evse_id"] == "Mitte-AC 22"
-    assert f"{bo['ended_at']:%H:%M}" == "08:50"
-
-
-def test_the_json_lines_are_the_same_sessions(mapping: FileMapping, tmp_path: Path) -> None:
-    lines, table = tmp_path / "sessions.jsonl", tmp_path / "sessions.csv"
-    lines.write_text(example("json"), "utf-8")
-    table.write_text(example("csv"), "utf-8")
-    assert mapped(lines, mapping) == mapped(table, mapping)
-
-
-def test_parquet_columns_keep_their_types_as_the_text_says(tmp_path: Path) -> None:
-    plain = re.sub(r"(?m)^(decimal|thousands) = .*\n", "", example("toml"))
-    head, first, _ = csv.reader(example("csv").splitlines(), delimiter=";")
-    table = {name: pa.array([text]) for name, text in zip(head, first, strict=True)}
-    table["Energy"] = pa.array([21.4])
-    table["Start"] = pa.array([1_683_180_000_000], pa.timestamp("ms"))  # 06:00 on the clock
-    table["Paid"] = pa.array([1_683_185_400_000], pa.timestamp("ms", "Europe/Berlin"))
-    path = tmp_path / "sessions.parquet"
-    pq.write_table(pa.table(table), path)
-    (session,) = mapped(path, parse_mapping(plain, origin="mapping.md"))
-    assert session["energy_wh"] == 21_400
-    assert f"{session['started_at']:%H:%M}" == "04:00"  # Paris is two hours ahead
-    assert f"{session['ended_at']:%H:%M}" == "07:30"
 
 
 # Everything

@@ -19,8 +19,8 @@ from embedded.serving import ServingSettings, add_verify
 from sinks.queries import Queries
 from tests.api.asked import Http
 from tests.api.served import Served, served, tokens_in
+from tests.pages import rows, section
 from tests.sinks.facts import Facts
-from tests.test_docs import rows, section
 
 PAGE: Final = (Path(__file__).resolve().parents[2] / "docs/security.md").read_text("utf-8")
 TABLE: Final = rows(section(PAGE, "Who may see what"))

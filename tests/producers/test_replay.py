@@ -1,51 +1,29 @@
-"""Replay against a broker: what is sent again, what is passed over, and where it may stop."""
+"""Replay against a broker: what is sent again, and what is passed over."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
-from uuid import uuid4
+from dataclasses import replace
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
-from producers.again import ReplayFenced, sending
 from producers.mapping import parse_mapping
 from producers.refused import Wanted, refusals_topic
-from producers.replay import PASSED_OVER, Plan, Totals, replay
-from producers.topics import ensure_topics
+from producers.replay import PASSED_OVER, Plan
 from schemas.attempts import Attempt, attempt_of
-from schemas.catalogue import shipped
 from schemas.partition import partition_of
-from schemas.settings import BrokerSettings
 from schemas.singles import decode_one, encode_one
+from tests.producers.replaying import (
+    HOUR_MS,
+    SESSION,
+    SESSIONS,
+    THEN_MS,
+    Place,
+    Refusal,
+    ids,
+    refused,
+    tried,
+)
 
-T = TypeVar("T")
-
-SESSIONS = "charging-sessions"
-# Of this hour: a broker drops what says it is older than its topic keeps.
-HOUR_MS = 3_600_000
-THEN_MS = int(time.time() * 1000) - HOUR_MS
-SESSION: dict[str, object] = {
-    "session_id": "S1",
-    "source": "test",
-    "account_id": "anna",
-    "programme": "cn-charging",
-    "vehicle_class": "car",
-    "grid_region": "CN-BJ",
-    "started_at": 1_609_459_200_000,
-    "ended_at": 1_609_462_800_000,
-    "energy_wh": 6_310,
-    "meter_side": "grid",
-    "current": "ac",
-    "operator_id": "o",
-    "evse_id": "e",
-    "reversal_of": None,
-    "revision": 0,
-}
 MAPPING = """
 name = "mine"
 record = "charging_session"
@@ -67,104 +45,9 @@ evse_id = { value = "e" }
 """
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """A refusal as a worker or a loader writes it."""
-
-    code: str = "factor_not_found"
-    key: bytes | None = b"anna"
-    value: bytes | None = b""
-    timestamp_ms: int = THEN_MS
-    headers: tuple[tuple[str, str], ...] = ()
-    origin: str = "worker"
-
-    def told(self) -> list[tuple[str, bytes]]:
-        where: tuple[tuple[str, str], ...] = (
-            ("topic", SESSIONS),
-            ("partition", "2"),
-            ("offset", "7"),
-            ("timestamp", "1"),
-        )
-        if self.origin == "loader":
-            where = tuple((name, "") for name, _ in where)
-        told = (("code", self.code), ("reason", "why"), ("origin", self.origin), *where)
-        return [(name, text.encode()) for name, text in (*told, *self.headers)]
-
-
-def refused(number: int = 1) -> Refusal:
-    return Refusal(value=encode_one("charging_session", {**SESSION, "session_id": f"S{number}"}))
-
-
 def row(text: str, file: str = "a.csv", columns: str = "id,who,start,end,energy") -> Refusal:
     headers = (("file", file), ("line", "2"), *((("columns", columns),) if columns else ()))
     return Refusal("row_bad_value", b"a.csv:2", text.encode(), headers=headers, origin="loader")
-
-
-@dataclass
-class Place:
-    """Topics of one test."""
-
-    settings: BrokerSettings
-
-    async def put(self, *refusals: Refusal, partition: int = 0) -> None:
-        async with AIOKafkaProducer(**self.settings.client_options()) as producer:
-            for each in refusals:
-                await producer.send_and_wait(
-                    self.settings.topic("refusals"),
-                    key=each.key,
-                    value=each.value,
-                    partition=partition,
-                    timestamp_ms=each.timestamp_ms,
-                    headers=each.told(),
-                )
-
-    async def read(self, topic: str) -> list[ConsumerRecord]:
-        """Return all committed messages of a topic."""
-        consumer = AIOKafkaConsumer(
-            **self.settings.client_options(),
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-        )
-        await consumer.start()
-        try:
-            name, count = self.settings.topic(topic), shipped().topics[topic].partitions
-            places = [TopicPartition(name, number) for number in range(count)]
-            consumer.assign(places)
-            ends = await consumer.end_offsets(places)
-            messages: list[ConsumerRecord] = []
-            for place in places:
-                while await consumer.position(place) < ends[place]:
-                    for some in (await consumer.getmany(timeout_ms=200)).values():
-                        messages += some
-            return messages
-        finally:
-            await consumer.stop()
-
-    async def sent(self) -> list[ConsumerRecord]:
-        return await self.read(SESSIONS)
-
-    async def replay(self, wanted: Wanted | None = None, **plan: Any) -> Totals:
-        totals = Totals()
-        await replay(
-            self.settings, wanted or Wanted(), Plan(**plan), totals, progress=lambda *_: None
-        )
-        return totals
-
-
-def tried(broker: str, test: Callable[[Place], Coroutine[Any, Any, T]]) -> T:
-    """Run a test over topics of its own."""
-    settings = BrokerSettings(bootstrap=broker, prefix=f"replay-{uuid4().hex[:8]}.")
-
-    async def run() -> T:
-        async with asyncio.timeout(90):
-            await ensure_topics(settings)
-            return await test(Place(settings))
-
-    return asyncio.run(run())
-
-
-def ids(messages: Sequence[ConsumerRecord]) -> list[str]:
-    return sorted(str(decode_one(message.value)[1]["session_id"]) for message in messages)
 
 
 def test_a_record_is_sent_again_as_the_bytes_it_was(broker: str) -> None:
@@ -277,109 +160,6 @@ def test_filters_say_which(broker: str) -> None:
             ),
         ):
             assert (await place.replay(wanted, dry_run=True)).sent == codes, wanted
-
-    tried(broker, test)
-
-
-def test_an_interrupted_replay_goes_on_where_it_was(broker: str) -> None:
-    class Interrupted(Exception):
-        pass
-
-    async def test(place: Place) -> None:
-        await place.put(*(refused(number) for number in range(5)))
-        rests, totals = 0, Totals()
-
-        async def rest(_: float) -> None:
-            nonlocal rests
-            rests += 1
-            if rests == 3:
-                raise Interrupted
-
-        with pytest.raises(Interrupted):
-            await replay(
-                place.settings,
-                Wanted(),
-                Plan(rate=1.0),
-                totals,
-                progress=lambda *_: None,
-                rest=rest,
-            )
-        assert totals.sent.total() == 2
-        assert len(await place.sent()) == 2
-        second = await place.replay()
-        assert (second.sent.total(), second.passed_over) == (3, {"sent_before": 2})
-        assert ids(await place.sent()) == ["S0", "S1", "S2", "S3", "S4"]
-
-    tried(broker, test)
-
-
-def test_a_group_that_fails_is_not_counted_nor_seen(
-    broker: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Cut(Exception):
-        pass
-
-    async def test(place: Place) -> None:
-        await place.put(refused(1))
-
-        async def cut_off(_: AIOKafkaProducer) -> None:
-            raise Cut
-
-        totals = Totals()
-        with monkeypatch.context() as patch:
-            patch.setattr(AIOKafkaProducer, "commit_transaction", cut_off)
-            with pytest.raises(Cut):
-                await replay(place.settings, Wanted(), Plan(), totals, progress=lambda *_: None)
-        assert totals.sent.total() == 0
-        assert await place.sent() == []
-        assert (await place.replay()).sent.total() == 1
-        assert len(await place.sent()) == 1
-
-    tried(broker, test)
-
-
-def test_a_rate_is_kept(broker: str) -> None:
-    async def test(place: Place) -> None:
-        await place.put(*(refused(number) for number in range(6)))
-        now, waited = 100.0, list[float]()
-
-        async def rest(seconds: float) -> None:
-            nonlocal now
-            waited.append(seconds)
-            now += seconds
-
-        await replay(
-            place.settings,
-            Wanted(),
-            Plan(rate=2.0),
-            Totals(),
-            progress=lambda *_: None,
-            clock=lambda: now,
-            rest=rest,
-        )
-        assert waited == [0.0, 1.0, 1.0]
-
-    tried(broker, test)
-
-
-def test_a_second_replay_fences_the_first(broker: str) -> None:
-    async def test(place: Place) -> None:
-        await place.put(refused(1))
-
-        async def rest(_: float) -> None:
-            async with sending(place.settings):
-                pass
-
-        with pytest.raises(ReplayFenced):
-            await replay(
-                place.settings,
-                Wanted(),
-                Plan(rate=1.0),
-                Totals(),
-                progress=lambda *_: None,
-                rest=rest,
-            )
-        assert await place.sent() == []
 
     tried(broker, test)
 

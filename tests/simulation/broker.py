@@ -159,7 +159,7 @@ class Transaction:
     state: State = State.EMPTY
     number: int = 0
     places: set[TopicPartition] = field(default_factory=set)
-    offsets: dict[TopicPartition, int] = field(default_factory=dict)
+    offsets: dict[tuple[str, TopicPartition], int] = field(default_factory=dict)
 
 
 class Busy(Exception):
@@ -167,11 +167,15 @@ class Busy(Exception):
 
 
 class Broker:
-    """All logs, the coordinator of transactions, and the committed offsets of the one group."""
+    """All logs, the coordinator of transactions, and the committed offsets of groups.
+
+    Attributes:
+        committed: Next offset by group and place.
+    """
 
     def __init__(self, chance: random.Random, timeout_s: float) -> None:
         self.logs: defaultdict[TopicPartition, Log] = defaultdict(Log)
-        self.committed: dict[TopicPartition, int] = {}
+        self.committed: dict[tuple[str, TopicPartition], int] = {}
         self.before_end: Callable[[str], None] = lambda _name: None
         """Called when a transaction is about to be committed."""
         self._transactions: dict[str, Transaction] = {}
@@ -229,8 +233,10 @@ class Broker:
         first = log.sequences[producer, epoch, sequence] = log.append(data, count, producer)
         return first
 
-    def add_offsets(self, name: str, epoch: int, offsets: Mapping[TopicPartition, int]) -> None:
-        """Take offsets to commit with a producer's transaction."""
+    def add_offsets(
+        self, name: str, epoch: int, offsets: Mapping[tuple[str, TopicPartition], int]
+    ) -> None:
+        """Take offsets of a group to commit with a producer's transaction."""
         self._checked(name, epoch).offsets |= offsets
 
     def commit(self, name: str, epoch: int, number: int) -> None:
@@ -274,7 +280,7 @@ class Broker:
             self.logs[place].mark(known.producer, known.epoch, commit=commit)
             ended()
 
-        def commit_offsets(offsets: dict[TopicPartition, int]) -> None:
+        def commit_offsets(offsets: dict[tuple[str, TopicPartition], int]) -> None:
             if commit:
                 self.committed |= offsets
             ended()

@@ -1,4 +1,4 @@
-"""aiokafka's clients as books and restoring use them, over the simulated broker.
+"""aiokafka's clients as books, restoring and look-ups use them, over the simulated broker.
 
 They stand in for the names `AIOKafkaProducer`, `AIOKafkaConsumer` and `AIOKafkaAdminClient`, and
 belong to the process whose code makes them.
@@ -17,7 +17,7 @@ from schemas.records import Records
 from tests.simulation.broker import Busy
 from tests.simulation.process import CURRENT
 
-BUSY_S: Final = 0.05
+BUSY_S: Final = 0.1
 BATCH_BYTES_MAX: Final = 600  # A few refusals.
 CREATE_TIME: Final = 0
 
@@ -68,11 +68,11 @@ class Producer:
         return RecordMetadata(*place, place, first, 0, CREATE_TIME, 0)
 
     async def send_offsets_to_transaction(
-        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], _group_id: str
+        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], group_id: str
     ) -> None:
         """Commit offsets of the group with the transaction."""
         await self._take_part(None)
-        found = {place: one.offset for place, one in offsets.items()}
+        found = {(group_id, place): one.offset for place, one in offsets.items()}
         await self._process.ask(lambda: self._broker.add_offsets(self._name, self._epoch, found))
 
     async def commit_transaction(self) -> None:
@@ -94,7 +94,7 @@ class Producer:
 
 
 class Consumer:
-    """The part of a consumer without a group that opening a book uses."""
+    """The part of a consumer without a group that opening a book and looking up use."""
 
     def __init__(self, *, isolation_level: str = "read_uncommitted", **_options: Any) -> None:
         self._process = CURRENT.get()
@@ -163,7 +163,7 @@ def fetch_columns(consumer: Consumer, *, records_max: Callable[[], int]) -> None
 
 
 class Admin:
-    """The part of an admin client that opening a book uses."""
+    """The part of an admin client that opening a book and looking up use."""
 
     def __init__(self, **_options: Any) -> None:
         self._process = CURRENT.get()
@@ -177,10 +177,13 @@ class Admin:
         await self._process.travel()
 
     async def list_consumer_group_offsets(
-        self, _group_id: str, *, partitions: list[TopicPartition]
+        self, group_id: str, *, partitions: list[TopicPartition]
     ) -> dict[TopicPartition, OffsetAndMetadata]:
-        """Return the committed offsets of the group; -1 where there is none."""
+        """Return the committed offsets of a group; -1 where there is none."""
         committed = self._process.broker.committed
         return await self._process.ask(
-            lambda: {place: OffsetAndMetadata(committed.get(place, -1), "") for place in partitions}
+            lambda: {
+                place: OffsetAndMetadata(committed.get((group_id, place), -1), "")
+                for place in partitions
+            }
         )

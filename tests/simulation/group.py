@@ -2,7 +2,8 @@
 
 The member stands for Faust with the transport: it fetches slices of assigned partitions into a
 short buffer, hands them to `Owned` one after another, and when the group rebalances clears the
-buffer, has the books closed and joins again.
+buffer, has the books closed and joins again. It leaves a late lane alone until what was fetched of
+it is worked.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from streams.slice import Slice
 from streams.stop import stop_process_on_failure
 from tests.simulation.process import Process
 
-BEAT_S: Final = 0.6
-QUIET_S: Final = 0.3
+BEAT_S: Final = 1.0
+QUIET_S: Final = 0.4
 BUFFER_SLICES: Final = 3
 RECORDS_MAX: Final = 8
 STOP_SHARE: Final = 0.5
@@ -31,7 +32,8 @@ STOP_SHARE: Final = 0.5
 class Group:
     """The coordinator of a group: who is in it, and who has which partitions."""
 
-    def __init__(self, places: Sequence[TP], session_s: float) -> None:
+    def __init__(self, group_id: str, places: Sequence[TP], session_s: float) -> None:
+        self.group_id = group_id
         self.generation = 0
         self.assigned: dict[str, set[TP]] = {}
         self._places = places
@@ -114,6 +116,7 @@ class Member:
         self._group = group
         self._chance = chance
         self._buffer: asyncio.Queue[tuple[Slice, TP]] = asyncio.Queue(BUFFER_SLICES)
+        self._held: set[TP] = set()
 
     async def run(self, owned: Owned) -> None:
         """Join, work, and join again, until the process ends."""
@@ -132,34 +135,44 @@ class Member:
                     self._buffer.get_nowait()
                 await owned.revoke({tp.partition for tp in self.assignment})
 
+    def release(self, tp: TP) -> None:
+        """Fetch from a late lane again."""
+        self._held.discard(tp)
+
     async def _join(self) -> int:
         name = self._process.name
         await self._process.ask(lambda: self._group.join(name))
         while (answer := await self._process.ask(lambda: self._group.answer(name))) is None:
             await self._process.rest(BEAT_S)
         generation, self.assignment = answer
+        self._held.clear()
         return generation
 
     @stop_process_on_failure()
     async def _fetch(self) -> None:
-        broker = self._process.broker
+        broker, group_id = self._process.broker, self._group.group_id
         mine = sorted(self.assignment)
         positions = await self._process.ask(
-            lambda: {tp: broker.committed.get(TopicPartition(*tp), 0) for tp in mine}
+            lambda: {tp: broker.committed.get((group_id, TopicPartition(*tp)), 0) for tp in mine}
         )
         while True:
             found = 0
             fetched = await self._process.ask(
                 lambda: {
-                    tp: broker.logs[TopicPartition(*tp)].read(
+                    tp: log.read(
                         positions[tp], records_max=lambda: self._chance.randint(1, RECORDS_MAX)
                     )
                     for tp in self._chance.sample(mine, len(mine))
+                    if tp not in self._held
+                    and (log := broker.logs[TopicPartition(*tp)]).stable_end > positions[tp]
                 }
             )
             for tp, columns in fetched.items():
                 for records in columns:
-                    await self._buffer.put((Slice.of(tp.topic, tp.partition, records), tp))
+                    part = Slice.of(tp.topic, tp.partition, records)
+                    if part.late_from is not None:
+                        self._held.add(tp)
+                    await self._buffer.put((part, tp))
                     found += 1
                     if self._chance.random() < STOP_SHARE:
                         break

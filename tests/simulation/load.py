@@ -1,8 +1,9 @@
 """What producers send in a simulation: sessions and trips, told twice, told late, broken, astray.
 
 An account has activities of one kind, so what is booked on it follows from one log alone. Those
-whose name begins with `late` are told of what happened long ago for the first time; whether that is
-booked or refused depends on where slices are cut, but never may it be booked twice.
+whose name begins with `late` are told of what happened long ago for the first time. Where late
+events are refused, it depends on where slices are cut whether that is booked, but never may it be
+booked twice. Where the store is asked, it is booked once.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ from tests.streams.scene import (
 
 PARTITIONS: Final = 2
 DEDUPE_DAYS: Final = 2
-LONG_MS: Final = 5 * DAY_MS
+LONG_MS: Final = 12 * DAY_MS
+JUMP_SHARE: Final = 0.25
+"""Share of the events before which days pass, so that accounts forget."""
+ACCOUNTS: Final = (0, 1)
+LATE_ACCOUNTS: Final = (2, 3)
+"""Numbers in the names: few, so that each has something to forget; one in each partition."""
 PROGRAMME: Final = """
 name = "both"
 title = "Sessions and trips on one account"
@@ -89,7 +95,7 @@ def catalogue(*, current: bool) -> Catalogue:
 
 
 @cache
-def rules(*, released: bool) -> Rules:
+def rules(*, released: bool, late_lane: bool = False) -> Rules:
     """Return the rules before and after a release that changes every factor of a grid."""
     factors = shipped_factors()
     if released:
@@ -105,7 +111,9 @@ def rules(*, released: bool) -> Rules:
         ]
         factors = FactorTable.of([*factors.factors, *newer])
     programmes = {"both": parse_programme(PROGRAMME)}
-    return Rules(programmes, factors, FactorNames.of(factors), PARTITIONS, DEDUPE_DAYS)
+    return Rules(
+        programmes, factors, FactorNames.of(factors), PARTITIONS, DEDUPE_DAYS, late_lane=late_lane
+    )
 
 
 class Load:
@@ -113,10 +121,12 @@ class Load:
 
     Attributes:
         must: Ids of activities that are valid and told in time: each is to be booked, once.
+        late: Ids of those that are valid and may come late: told so, or first put right.
     """
 
     def __init__(self, chance: random.Random) -> None:
         self.must: set[str] = set()
+        self.late: set[str] = set()
         self._chance = chance
         self._now_ms = NOW_MS
         self._sent: list[tuple[str, Event]] = []
@@ -126,7 +136,7 @@ class Load:
         """Return one more event and where it goes."""
         chance = self._chance
         self._now_ms += chance.choice([1_000, 60_000, 60_000, HOUR_MS])
-        if chance.random() < 0.04:
+        if chance.random() < JUMP_SHARE:
             self._now_ms += 3 * DAY_MS
         draw = chance.random()
         if draw < 0.25 and self._sent:
@@ -142,21 +152,26 @@ class Load:
     def _new(self, topic: str) -> Event:
         chance, self._count = self._chance, self._count + 1
         name, variant = f"{topic}-{self._count}", 0
-        is_late, is_astray = chance.random() < 0.1, chance.random() < 0.03
+        tells_late, is_astray = chance.random() < 0.4, chance.random() < 0.03
+        is_late = tells_late and chance.random() < 0.6
         ended = self._now_ms - (LONG_MS if is_late else HOUR_MS)
-        account = f"{'late' if is_late or is_astray else topic}-{chance.randrange(4)}-{topic}"
+        account = (
+            f"late-{chance.choice(LATE_ACCOUNTS)}-{topic}"
+            if tells_late or is_astray
+            else f"{topic}-{chance.choice(ACCOUNTS)}-{topic}"
+        )
         common = {"account_id": account, "programme": "both"}
         fields: dict[str, Any]
         if topic == SESSIONS:
-            variant = chance.randrange(len(SESSION_CHANGES))
+            variant = self._variant(VALID[topic], len(SESSION_CHANGES))
             fields = session(**common, session_id=name, started_at=ended - HOUR_MS, ended_at=ended)
             fields |= SESSION_CHANGES[variant]
         else:
-            variant = chance.randrange(len(TRIP_CHANGES))
+            variant = self._variant(VALID[topic], len(TRIP_CHANGES))
             fields = trip(**common, trip_id=name, departed_at=ended - HOUR_MS, arrived_at=ended)
             fields |= TRIP_CHANGES[variant]
-        if variant < VALID[topic] and not is_late and not is_astray:
-            self.must.add(name)
+        if variant < VALID[topic]:
+            (self.late if is_late or is_astray else self.must).add(name)
         versions = catalogue(current=topic == SESSIONS and chance.random() < 0.3)
         value = encode_one(
             RECORD[topic],
@@ -164,6 +179,10 @@ class Load:
             catalogue=versions,
         )
         return Event(value, self._now_ms, b"astray" if is_astray else account.encode())
+
+    def _variant(self, valid: int, all_of_them: int) -> int:
+        """Return the number of a change, more often one that leaves the activity valid."""
+        return self._chance.randrange(valid if self._chance.random() < 0.6 else all_of_them)
 
     def _placed(self, topic: str, event: Event) -> tuple[TopicPartition, Event]:
         return TopicPartition(topic, partition_of(event.key or b"", PARTITIONS)), event

@@ -7,9 +7,12 @@ loop, some time later.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import random
-import selectors
+from collections import deque
 from collections.abc import Callable
+from contextvars import Context
+from itertools import count
 from typing import Any, Final, TypeVar
 
 THREAD_S_MAX: Final = 0.02
@@ -27,7 +30,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self, chance: random.Random) -> None:
         self._now_s = 0.0
         self._chance = chance
-        super().__init__(_Jump(self))
+        self._due: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._asked = count()
+        super().__init__()
 
     def time(self) -> float:
         """Return the virtual time [s]."""
@@ -54,16 +59,33 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.call_later(self._chance.uniform(0, THREAD_S_MAX), call)
         return done
 
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Call something at a time; what is due at the same time, in the order of asking."""
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._due, (when, next(self._asked), timer))
+        return timer
 
-class _Jump(selectors.SelectSelector):
-    """Waits for no file: it lets the time of its loop pass."""
+    def _run_once(self) -> None:
+        """Run what is ready; if nothing is, let time pass until something is due.
 
-    def __init__(self, loop: VirtualLoop) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None:
-            raise Stuck("nothing is ready and nothing ever will be")
-        self._loop.pass_time(max(timeout, 0.0))
-        return []
+        asyncio's own asks the system each time whether a file is ready; a day has thousands of
+        turns, and no file.
+        """
+        ready: deque[asyncio.Handle] = self._ready  # type: ignore[attr-defined]
+        while not ready:
+            if not self._due:
+                raise Stuck("nothing is ready and nothing ever will be")
+            when, _, timer = heapq.heappop(self._due)
+            if not timer.cancelled():
+                self.pass_time(max(0.0, when - self._now_s))
+                ready.append(timer)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()

@@ -15,9 +15,11 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 
+from carbon.exact import BoolArray
 from streams import delivery, step
 from streams.accounts import Accounts
 from streams.book import Book, _committed
+from streams.lookup import Lookup
 from streams.memory import Memory
 from streams.restore import restore
 from streams.slice import Slice
@@ -84,6 +86,15 @@ def _consumer_of_everything(self: Consumer, **options: Any) -> None:
 ORIGINAL_CONSUMER: Final = Consumer.__init__
 
 
+async def _stored_by_now(_lookup: Lookup, _partition: int) -> None:
+    """Take it that the sink has stored everything."""
+
+
+async def _stored_nothing(_lookup: Lookup, part: Slice) -> BoolArray:
+    """Take it that the store has none of these events."""
+    return np.zeros(len(part), dtype=np.bool_)
+
+
 def _step_and_take_over(taken: Any, accounts: Any, rules: Any) -> Any:
     """Step, and change the accounts before anything is committed."""
     outcome = step.step(taken, accounts, rules)
@@ -105,6 +116,8 @@ MUTATIONS: Final[Mapping[str, Patches]] = {
     "restore-uncommitted": (
         ("tests.simulation.clients.Consumer.__init__", _consumer_of_everything),
     ),
+    "ask-before-the-sink-has-stored": (("streams.lookup.Lookup._until_stored", _stored_by_now),),
+    "work-a-late-lane-without-asking": (("streams.lookup.Lookup.stored", _stored_nothing),),
     "change-accounts-before-the-commit": (("streams.book.step", _step_and_take_over),),
 }
 """What is done wrong, and what stands for what meanwhile."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, product
 from typing import Any, Final
 from unittest.mock import patch
 
+import pyarrow as pa
 from aiokafka.structs import TopicPartition
 
+from schemas.catalogue import ACTIVITY_TOPICS, LATE_FROM, LATE_OF
 from schemas.singles import decode_one
 from streams.accounts import Accounts
 from streams.states import AccountStore
@@ -23,7 +25,7 @@ from streams.step import Outcome
 from tests.simulation.broker import Broker, all_of
 from tests.simulation.load import NEW_RELEASE, PARTITIONS, Load, catalogue, rules
 from tests.simulation.world import SOURCES
-from tests.streams.scene import Event, held, part_of, restored, transfers, work
+from tests.streams.scene import Event, held, part_of, restored, work
 
 LATE: Final = "late_beyond_memory"
 DUPLICATE_COUNT, UPDATED_AT = 8, 10
@@ -49,25 +51,31 @@ class Source:
     event: Event
 
 
-def check(broker: Broker, load: Load) -> None:
+def check(broker: Broker, load: Load, *, is_late_asked: bool) -> None:
     """Check what is left of a day.
+
+    Args:
+        broker: What is left.
+        load: What was sent.
+        is_late_asked: Whether the store was asked about late events.
 
     Raises:
         AssertionError: Something is not as it must be.
     """
     sources = {place: _sources(broker, place) for place in (TopicPartition(*tp) for tp in SOURCES)}
     found = _books(broker)
-    _each_once(found, load)
+    _each_once(found, load.must | load.late if is_late_asked else load.must)
     _sums(found)
     moved = _as_on_a_quiet_day(found, sources)
     _all_accounted_for(found, sum(map(len, sources.values())), moved)
+    _late_told_apart(broker, found, sources, is_late_asked=is_late_asked)
 
 
-def _each_once(found: Books, load: Load) -> None:
+def _each_once(found: Books, must: set[str]) -> None:
     counts = Counter(one["transfer_id"] for one in found.transfers)
     doubled = sorted(name for name, count in counts.items() if count > 1)
     assert not doubled, f"transfers there more than once: {doubled}"
-    missing = sorted(load.must - {one["activity_id"] for one in found.transfers})
+    missing = sorted(must - {one["activity_id"] for one in found.transfers})
     assert not missing, f"valid and never booked: {missing}"
 
 
@@ -108,6 +116,40 @@ def _all_accounted_for(found: Books, records: int, moved: int) -> None:
     )
 
 
+def _late_told_apart(
+    broker: Broker,
+    found: Books,
+    sources: Mapping[TopicPartition, list[Source]],
+    *,
+    is_late_asked: bool,
+) -> None:
+    """Check that no late event is refused or there twice, and that each is booked as its original.
+
+    That each is booked once or counted as a duplicate is said by the other checks.
+    """
+    for topic, number in product(ACTIVITY_TOPICS, range(PARTITIONS)):
+        lane = _originals(broker, TopicPartition(LATE_OF[topic], number))
+        assert len(lane) == len(set(lane)), f"a record is twice in the lane of {topic} {number}"
+        assert is_late_asked or not lane, "late events are refused, and there are some in a lane"
+    if not is_late_asked:
+        return
+    assert not [one for one in found.refusals if one["code"] == LATE], "the store was to be asked"
+    for one in found.transfers:
+        if one["account_id"].startswith("late"):
+            place = TopicPartition(one["source_topic"], one["source_partition"])
+            [source] = [each for each in sources[place] if each.offset == one["source_offset"]]
+            told = decode_one(source.event.value, catalogue=catalogue(current=False))[1]
+            assert one["activity_id"] in (told.get("session_id"), told.get("trip_id"))
+
+
+def _originals(broker: Broker, place: TopicPartition) -> list[bytes]:
+    return [
+        dict(records.headers(row))[LATE_FROM]
+        for records in all_of(broker.logs[place])
+        for row in range(len(records))
+    ]
+
+
 def _as_on_a_quiet_day(found: Books, sources: Mapping[TopicPartition, list[Source]]) -> int:
     """Compare with a quiet day; return how many records that one puts right."""
     moved = 0
@@ -119,7 +161,7 @@ def _as_on_a_quiet_day(found: Books, sources: Mapping[TopicPartition, list[Sourc
         there = by_place.pop(place, {})
         accounts, outcomes = _quiet_step(source, _released(source, there), place)
         moved += sum(len(outcome.astray) for _, outcome in outcomes)
-        expected = [one for _, outcome in outcomes for one in transfers(outcome)]
+        expected = [one for _, outcome in outcomes for one in _rows(outcome.transfers)]
         assert _told(expected) == _told(one for ones in there.values() for one in ones)
         refused = {
             (str(source[rows[bad.position]].offset), bad.code)
@@ -152,6 +194,16 @@ def _same_accounts(
         for at, number in enumerate(numbers):
             if at not in (DUPLICATE_COUNT, UPDATED_AT):
                 assert number == other[1][at], f"number {at} of {name}"
+
+
+def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return transfers that never were on the wire, instants as it has them."""
+    columns = [
+        column.cast("int64") if pa.types.is_timestamp(column.type) else column
+        for column in batch.columns
+    ]
+    pythons = [column.to_pylist() for column in columns]
+    return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*pythons, strict=True)]
 
 
 def _told(some: Iterable[dict[str, Any]]) -> Counter[str]:

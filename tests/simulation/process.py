@@ -79,7 +79,8 @@ class Process:
         """Let time pass, and more of it while the process is paused."""
         self._check()
         await asyncio.sleep(seconds)
-        await self._awake.wait()
+        if self.is_paused:
+            await self._awake.wait()
         self._check()
 
     def kill(self) -> None:

@@ -17,10 +17,11 @@ from tests.simulation.days import play
 from tests.simulation.group import Group
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.mutations import MUTATIONS
+from tests.simulation.oracle import check
 from tests.simulation.world import SESSION_S, SOURCES, World
 
 SEEDS = range(40)
-FAULTS = ("kill", "die later", "pause", "add", "remove", "compact", "release")
+FAULTS = ("kill", "die later", "pause", "add", "remove", "compact", "release", "store away")
 BITTEN = 200
 """A mutation must be found within so many seeds."""
 
@@ -35,6 +36,17 @@ def test_the_bad_days_were_bad() -> None:
     happened = sum((play(seed)[2] for seed in range(120)), Counter[str]())
     assert not {kind for kind in FAULTS if happened[kind] < 5}
     assert happened["exit 3"], "a paused owner was fenced when it woke up"
+    assert happened["late asked"] > 20, "the store was asked about late events"
+
+
+def test_fresh_events_go_on_while_the_store_is_away_all_day() -> None:
+    waited = 0
+    for seed in range(20):
+        world = World(seed, is_store_away=True)
+        world.play()
+        check(world.broker, world.load, is_late_asked=True)
+        waited += world.waited
+    assert waited > 10, "late events waited until it was back"
 
 
 def test_the_same_seed_is_the_same_day() -> None:
@@ -49,7 +61,7 @@ def test_the_same_seed_is_the_same_day() -> None:
 
 def test_a_member_whose_session_ends_while_it_waits_to_be_assigned_joins_anew() -> None:
     loop = VirtualLoop(Random(0))
-    group = Group(SOURCES, SESSION_S)
+    group = Group("simulated", SOURCES, SESSION_S)
 
     async def day() -> None:
         group.join("a")

@@ -1,8 +1,8 @@
-"""A world of one broker, some workers and bad luck, all of it decided by a seed.
+"""A world of one broker, a store, some workers and bad luck, all of it decided by a seed.
 
-Real are `Owned`, `Book` with all that it opens, restores, steps, delivers and commits, and every
-byte on the wire. Simulated are the broker, the group, time, and who dies when. What the end must
-look like is in `oracle`.
+Real are `Owned`, `Book` with all that it opens, restores, steps, delivers and commits, the late
+lanes and how they ask, and every byte on the wire. Simulated are the broker, the group, the sink
+and its store, time, and who dies when. What the end must look like is in `oracle`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Final
 from unittest.mock import patch
@@ -22,7 +23,9 @@ from prometheus_client import CollectorRegistry
 
 from schemas.catalogue import ACTIVITY_TOPICS
 from schemas.singles import decode_one
+from sinks.connect import StoreSettings
 from streams.limit import SliceLimit
+from streams.lookup import Lookup
 from streams.metrics import WorkerMetrics
 from streams.owned import Owned
 from streams.settings import WorkerSettings
@@ -34,9 +37,10 @@ from tests.simulation.group import Group, Member
 from tests.simulation.load import PARTITIONS, Load, batch_of, catalogue, rules
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.process import CURRENT, Process, task_of_process
+from tests.simulation.store import Store, Threads
 from tests.streams.scene import held, restored
 
-EVENTS: Final = (20, 50)
+EVENTS: Final = (12, 32)
 SESSION_S: Final = 6.0
 TRANSACTION_S: Final = 8.0
 RESTART_S: Final = 2.0
@@ -45,6 +49,9 @@ LOOK_SHARE: Final = 0.1
 SETTLE_S_MAX: Final = 600.0
 FAULTS_OF_A_PROCESS: Final = ("kill", "die later", "die later", "pause", "remove")
 FAULTS: Final = (*FAULTS_OF_A_PROCESS, "wake", "add", "compact", "release")
+ASKED_SHARE: Final = 0.7
+"""Share of the days on which the store is asked about late events; on others they are refused."""
+AWAY_S: Final = (1, 15)
 SETTINGS: Final = WorkerSettings(
     group="simulated",
     instance="simulated",
@@ -61,20 +68,40 @@ class Wrong(AssertionError):
 class World:
     """One simulated day.
 
+    Args:
+        seed: Decides it.
+        is_store_away: Ask the store about late events, and keep it away until all others are
+            worked.
+
     Attributes:
         broker: What is left at the end.
         load: What was sent.
         happened: How often each kind of fault happened.
+        is_late_asked: Whether the store is asked about late events.
+        waited: Late events that were not worked yet when all others were.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, is_store_away: bool = False) -> None:
         self._chance = random.Random(seed)
+        self.is_late_asked = self._chance.random() < ASKED_SHARE or is_store_away
+        self.waited = 0
+        self._settings = replace(SETTINGS, late_events="ask") if self.is_late_asked else SETTINGS
         self._loop = VirtualLoop(self._chance)
         self.broker = Broker(self._chance, TRANSACTION_S)
         self.broker.before_end = self._look_into_memory
         self.load = Load(self._chance)
         self.happened: Counter[str] = Counter()
-        self._group = Group(SOURCES, SESSION_S)
+        self._sources = [
+            TP(topic, number)
+            for topic in self._settings.source_topics
+            for number in range(PARTITIONS)
+        ]
+        self._group = Group(SETTINGS.group_id, self._sources, SESSION_S)
+        self._store = Store(self.broker, self._chance, SETTINGS.sink_group)
+        if is_store_away:
+            self._store.go_away()
+        asked = ("store away",) if self.is_late_asked and not is_store_away else ()
+        self._faults = (*FAULTS, *asked)
         self._processes: dict[str, Process] = {}
         self._owned: dict[str, Owned] = {}
         self._wanted = {f"worker-{number}" for number in range(self._chance.randint(1, 3))}
@@ -90,7 +117,7 @@ class World:
         """
         self._loop.set_task_factory(task_of_process)  # type: ignore[arg-type]
         self._loop.set_exception_handler(self._noted)
-        with _simulated(self._loop, self.ended):
+        with _simulated(self._loop, self._store, self.ended):
             try:
                 self._loop.run_until_complete(self._day())
             finally:
@@ -100,27 +127,33 @@ class World:
             raise Wrong("; ".join(self._failures))
 
     async def _day(self) -> None:
-        supervisor = asyncio.create_task(self._supervise())
+        beside = [asyncio.create_task(self._supervise()), asyncio.create_task(self._store.fill())]
         source = asyncio.create_task(self._send())
         while not source.done():
-            await asyncio.sleep(self._chance.uniform(0.2, 6))
+            await asyncio.sleep(self._chance.uniform(0.2, 4))
             self._harm()
         await source
         self._wanted |= {"worker-0"}
         for process in self._processes.values():
             process.dies_at = None
             process.wake()
+        # Fresh events do not wait for the store.
+        await self._settle(SOURCES, beside)
+        self.waited = sum(self._lag(self._sources).values())
+        self._store.come_back()
+        await self._settle(self._sources, beside)
+        self.happened["late asked"] += self._store.asked
+
+    async def _settle(self, sources: Sequence[TP], beside: Sequence[asyncio.Task[None]]) -> None:
+        """Wait until some sources are worked, or something has failed."""
         deadline = self._loop.time() + SETTLE_S_MAX
-        while not self._is_settled():
-            if self._failures:
-                break
-            if supervisor.done():
-                supervisor.result()
+        while not self._failures and not self._is_settled(sources):
+            for task in beside:
+                if task.done():
+                    task.result()
             if self._loop.time() > deadline:
-                self._failures.append(f"not settled: {self._lag()}")
-                break
+                self._failures.append(f"not settled: {self._lag(sources)}")
             await asyncio.sleep(LOOK_S)
-        supervisor.cancel()
 
     async def _send(self) -> None:
         left = self._chance.randint(*EVENTS)
@@ -145,13 +178,16 @@ class World:
         token = CURRENT.set(process)
         try:
             member = Member(process, self._group, self._chance)
+            lookup = Lookup(self._settings, StoreSettings()) if self.is_late_asked else None
             owned = Owned(
-                SETTINGS,
+                self._settings,
                 self._metrics,
                 SliceLimit(records_max=SETTINGS.slice_records_max, ms_max=10_000),
                 rules=self._rules_since_now(),
                 assignment=lambda: member.assignment,
                 highwater=lambda tp: self.broker.logs[TopicPartition(*tp)].end,
+                lookup=lookup,
+                release=member.release,
             )
             self._owned[name] = owned
             asyncio.create_task(member.run(owned))  # noqa: RUF006 - the process holds it.
@@ -168,13 +204,13 @@ class World:
             if self._is_released and seen_s is None:
                 seen_s = self._loop.time()
             known = seen_s is not None and self._loop.time() >= seen_s + delay_s
-            return rules(released=known)
+            return rules(released=known, late_lane=self.is_late_asked)
 
         return current
 
     def _harm(self) -> None:
         """Let one bad thing happen."""
-        kind = self._chance.choice(FAULTS)
+        kind = self._chance.choice(self._faults)
         living = [one for one in self._processes.values() if one.status is None]
         if kind in FAULTS_OF_A_PROCESS:
             if not living:
@@ -189,6 +225,9 @@ class World:
             for place, log in self.broker.logs.items():
                 if place.topic == "account-balances":
                     log.compact()
+        elif kind == "store away":
+            self._store.go_away()
+            self._loop.call_later(self._chance.uniform(*AWAY_S), self._store.come_back)
         else:
             self._is_released = True
         self.happened[kind] += 1
@@ -207,17 +246,18 @@ class World:
             process.kill()
             self._group.leave(process.name)
 
-    def _is_settled(self) -> bool:
+    def _is_settled(self, sources: Sequence[TP]) -> bool:
         logs = [log for log in self.broker.logs.values() if log.unended]
-        return not logs and not self._lag()
+        return not logs and not self._lag(sources)
 
-    def _lag(self) -> dict[TP, int]:
+    def _lag(self, sources: Sequence[TP]) -> dict[TP, int]:
         """Return how much of each source is not worked."""
         lag = {}
-        for tp in SOURCES:
+        for tp in sources:
             place = TopicPartition(*tp)
             columns = self.broker.logs[place].read(
-                self.broker.committed.get(place, 0), records_max=lambda: 1 << 30
+                self.broker.committed.get((SETTINGS.group_id, place), 0),
+                records_max=lambda: 1 << 30,
             )
             if left := sum(map(len, columns)):
                 lag[tp] = left
@@ -294,9 +334,9 @@ class _NoGarbage:
 
 @contextmanager
 def _simulated(
-    loop: VirtualLoop, ended: Callable[[int, BaseException | None], None]
+    loop: VirtualLoop, store: Store, ended: Callable[[int, BaseException | None], None]
 ) -> Iterator[None]:
-    """Put the simulated broker, clock and exit in place of the real ones."""
+    """Put the simulated broker, store, clock and exit in place of the real ones."""
     clock = SimpleNamespace(monotonic=loop.time, time=loop.time)
     leave = _Exit(ended)
     replaced: dict[str, object] = {
@@ -308,6 +348,12 @@ def _simulated(
         "streams.restore.AIOKafkaConsumer": clients.Consumer,
         "streams.restore.fetch_columns": clients.fetch_columns,
         "streams.restore.time": clock,
+        "streams.lookup.AIOKafkaConsumer": clients.Consumer,
+        "streams.lookup.AIOKafkaAdminClient": clients.Admin,
+        "streams.lookup.connect": store.connect,
+        "streams.lookup.log": SimpleNamespace(warning=lambda *_told: None),
+        "streams.lookup.threading": Threads(loop),
+        "streams.lookup.time": clock,
         "streams.owned.time": clock,
         "streams.delivery.time": clock,
         "streams.owned.Garbage": _NoGarbage,

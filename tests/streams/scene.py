@@ -19,7 +19,7 @@ from schemas.singles import encode_one
 from streams.accounts import Accounts
 from streams.read import read
 from streams.slice import Slice
-from streams.states import AccountStore
+from streams.states import SUMS, AccountStore
 from streams.step import Outcome, Rules, step
 from streams.transfers import FactorNames
 
@@ -191,3 +191,15 @@ def transfers(outcome: Outcome) -> list[dict[str, Any]]:
     }
     pythons = {name: column.to_pylist() for name, column in columns.items()}
     return [dict(zip(pythons, row, strict=True)) for row in zip(*pythons.values(), strict=True)]
+
+
+def sums(accounts: AccountStore, name: str) -> dict[str, int]:
+    """Return the sums of an account by name."""
+    return dict(zip(SUMS, held(accounts, [name])[name][1], strict=False))
+
+
+def nothing_came_of(outcome: Outcome) -> bool:
+    """Return whether nothing was booked, counted or put right, and no account changed."""
+    return (outcome.booked, outcome.duplicates, outcome.transfers.num_rows) == (0, 0, 0) and not (
+        len(outcome.change) or len(outcome.astray)
+    )

@@ -86,7 +86,7 @@ def _consumer_of_everything(self: Consumer, **options: Any) -> None:
 ORIGINAL_CONSUMER: Final = Consumer.__init__
 
 
-async def _stored_by_now(_lookup: Lookup, _partition: int) -> None:
+async def _stored_by_now(_lookup: Lookup, _lane: Any) -> None:
     """Take it that the sink has stored everything."""
 
 

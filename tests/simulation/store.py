@@ -79,6 +79,8 @@ class Store:
             for records in columns
             for row in range(len(records))
         ]
+        if not found:
+            return  # As a sink does, which commits where it stored something.
         await asyncio.sleep(INSERT_S * self._chance.random())
         await self._there.wait()
         for key, value in found:

@@ -349,6 +349,7 @@ def _simulated(
         "streams.restore.fetch_columns": clients.fetch_columns,
         "streams.restore.time": clock,
         "streams.lookup.AIOKafkaConsumer": clients.Consumer,
+        "streams.lookup.fetch_columns": clients.fetch_columns,
         "streams.lookup.AIOKafkaAdminClient": clients.Admin,
         "streams.lookup.connect": store.connect,
         "streams.lookup.log": SimpleNamespace(warning=lambda *_told: None),

@@ -39,7 +39,7 @@ from streams.metrics import WorkerMetrics
 from streams.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = sorted((ROOT / "docs").glob("*.md"))
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
 REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
 MAPPING = (ROOT / "docs/mapping.md").read_text("utf-8")
 REFUSED = (ROOT / "docs/refusals.md").read_text("utf-8")

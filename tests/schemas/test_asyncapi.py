@@ -18,7 +18,7 @@ from schemas.catalogue import TOPICS, AvroSchema, shipped
 from schemas.fields import fields_of
 from schemas.framing import FRAME_BYTES
 from schemas.plain import plain_examples
-from tests.npm import npm_ci
+from tests.toolchains import npm_ci
 
 SPECS: Final = Path(__file__).with_name("specs")
 DOCUMENT: Final = document(shipped(), plain_examples(), server="kafka:9092", version="1")

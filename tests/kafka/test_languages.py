@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from producers.client import CarbonflowProducer
 from producers.factors.release import load_release
@@ -114,6 +116,18 @@ async def records_of(here: Deployment) -> list[tuple[int, bytes, bytes]]:
     """Return partition, key and value of the sessions that came."""
     records = [(one.partition, one.key, one.value) for one in await here.read(SESSIONS)]
     return sorted(records, key=lambda one: one[0])
+
+
+async def make_limited(here: Deployment, *, bytes_max: int) -> None:
+    """Make a topic of sessions that takes no batch above a size."""
+    limits = {"max.message.bytes": str(bytes_max)}
+    topic = NewTopic(here.settings.topic(SESSIONS), PARTITIONS, 1, topic_configs=limits)
+    admin = AIOKafkaAdminClient(**here.settings.client_options())
+    try:
+        await admin.start()
+        await admin.create_topics([topic])
+    finally:
+        await admin.close()
 
 
 async def worked(here: Deployment) -> Worked:
@@ -228,5 +242,22 @@ def test_a_line_that_is_no_session_is_named_and_not_sent(
                 assert next(iter(changes)) in done.stderr, changes
             keys = [key for _, key, _ in await records_of(here)]
             assert keys == [account(0).encode()] * len(WRONG)
+
+    asyncio.run(scenario())
+
+
+def test_a_record_that_the_broker_refuses_is_not_counted(
+    kafka: KafkaServer, command: tuple[str, ...], tmp_path: Path
+) -> None:
+    noise = random.Random(7).randbytes(4_000).hex()
+    large = json.dumps(session(operator_id=noise))
+
+    async def scenario() -> None:
+        async with asyncio.timeout(BOUNDED_S), deployment(kafka.bootstrap, tmp_path) as here:
+            await make_limited(here, bytes_max=2_000)
+            done = await asyncio.to_thread(run, command, [large], **environ(here))
+            assert (done.status, done.stdout) == (1, "0 records acknowledged\n")
+            assert "larger than" in done.stderr.lower() or "too large" in done.stderr.lower()
+            assert await records_of(here) == []
 
     asyncio.run(scenario())

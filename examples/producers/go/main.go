@@ -65,29 +65,31 @@ func run(path string) (int64, error) {
 	defer client.Close()
 
 	var acknowledged atomic.Int64
-	var failed atomic.Pointer[error]
+	ctx, stop := context.WithCancelCause(context.Background())
+	defer stop(nil)
 	delivered := func(_ *kgo.Record, err error) {
 		if err != nil {
-			failed.CompareAndSwap(nil, &err)
+			stop(fmt.Errorf("not delivered: %w", err)) // Only the first one counts.
 			return
 		}
 		acknowledged.Add(1)
 	}
-	err = send(client, schema, id, delivered)
+	err = send(ctx, client, schema, id, delivered)
 	if flushed := client.Flush(context.Background()); err == nil {
 		err = flushed
 	}
-	if first := failed.Load(); err == nil && first != nil {
-		err = fmt.Errorf("not delivered: %w", *first)
+	if err == nil {
+		err = context.Cause(ctx)
 	}
 	return acknowledged.Load(), err
 }
 
-// send hands every line to the client, which blocks while too many wait for the broker.
-func send(client *kgo.Client, schema *avro.Schema, id uint32, delivered func(*kgo.Record, error)) error {
+// send hands lines to the client, which blocks while too many wait for the broker, until one of them
+// could not be delivered.
+func send(ctx context.Context, client *kgo.Client, schema *avro.Schema, id uint32, delivered func(*kgo.Record, error)) error {
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, lineBytesMax)
-	for number := 1; lines.Scan(); number++ {
+	for number := 1; ctx.Err() == nil && lines.Scan(); number++ {
 		record, err := recordOf(schema, id, lines.Bytes())
 		if err != nil {
 			return fmt.Errorf("line %d: %w", number, err)

@@ -80,7 +80,8 @@ public final class Producer {
         // Closing it waits until all that was sent is delivered, or has failed.
         try (var producer = new KafkaProducer<>(settings, new StringSerializer(), new ByteArraySerializer())) {
             int number = 0;
-            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+            String line;
+            while (failed.get() == null && (line = lines.readLine()) != null) {
                 number += 1;
                 GenericRecord session = sessionOf(schema, line, number);
                 String key = (String) session.get("account_id");

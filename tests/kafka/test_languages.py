@@ -179,11 +179,11 @@ def test_records_and_balances_are_those_of_our_own_client(
         async with made(kafka, tmp_path) as here:
             done = await asyncio.to_thread(run, command, LINES, **environ(here))
             assert done == Run(0, f"{EVENTS} records acknowledged\n", "")
-            result = await worked(here)
-        assert [one[0] for one in result.records] == [
-            partition_of(key, PARTITIONS) for _, key, _ in result.records
-        ]
-        assert result == ours
+            records = await records_of(here)
+            assert [partition for partition, _, _ in records] == [
+                partition_of(key, PARTITIONS) for _, key, _ in records
+            ]
+            assert await worked(here) == ours
 
     asyncio.run(scenario())
 

@@ -13,7 +13,7 @@ PEERS := $(VENV)/peers
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check simulate chaos fuzz sbom audit bench bench-full clean
+.PHONY: help install demo test check pages simulate chaos fuzz sbom audit bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,6 +40,10 @@ check: $(STAMP) ## Lint, types and the import rule.
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+pages: $(STAMP) ## Write docs/asyncapi.yaml and docs/topics/ from the catalogue.
+	@$(BIN)/carbonflow asyncapi > docs/asyncapi.yaml
+	@$(BIN)/python -m schemas.pages docs/topics
 
 simulate: $(STAMP) ## Play SEEDS bad days of simulated workers, and check the books after each.
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)

@@ -9,6 +9,7 @@ import click
 
 from cli import (
     accounts,
+    asyncapi,
     erase,
     factors,
     ingest,
@@ -55,6 +56,7 @@ for command in (
     tokens.api_token,
     processes.migrate,
     processes.topics,
+    asyncapi.asyncapi,
 ):
     carbonflow.add_command(command)
 

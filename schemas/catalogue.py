@@ -42,6 +42,16 @@ class CatalogueError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """One header that records of a topic may have; its value is text."""
+
+    name: str
+    doc: str
+    always: bool = False
+    """Whether every record has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
     """One topic: what it carries and how a broker should keep it."""
 
@@ -55,6 +65,7 @@ class Topic:
     """How long a record is kept [ms]; -1 for ever; None where compaction decides."""
     writer: str
     doc: str
+    headers: tuple[Header, ...] = ()
 
     @property
     def config(self) -> dict[str, str]:
@@ -187,7 +198,7 @@ def shipped() -> Catalogue:
         )
         for entry in data["schemas"]
     ]
-    return Catalogue.of((Topic(**topic) for topic in data["topics"]), schemas, data["current"])
+    return Catalogue.of((_topic(**topic) for topic in data["topics"]), schemas, data["current"])
 
 
 def schema_id(record: str) -> int:
@@ -211,6 +222,10 @@ def _data() -> dict[str, Any]:
     text = files("schemas").joinpath("catalogue.json").read_text("utf-8")
     data: dict[str, Any] = json.loads(text)
     return data
+
+
+def _topic(*, headers: Iterable[Mapping[str, Any]] = (), **said: Any) -> Topic:
+    return Topic(headers=tuple(Header(**header) for header in headers), **said)
 
 
 def _without_docs(node: object) -> object:

@@ -31,7 +31,7 @@ from streams.metrics import WorkerMetrics
 from streams.settings import WorkerSettings
 from tests.pages import ROOT, first_words, rows, section, words
 
-DOCS = sorted((ROOT / "docs").glob("*.md"))
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
 REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
 REFUSED = (ROOT / "docs/refusals.md").read_text("utf-8")
 SOURCES = [path for floor in ("cli", "embedded") for path in (ROOT / floor).rglob("*.py")]

@@ -140,5 +140,7 @@ def refusing(
             return adapt(node, sender, *args, **kwargs)
         except DocumentError as wrong:
             return Refused(wrong.code, wrong.path, wrong.reason)
+        except RecursionError:
+            return Refused("row_unmapped", node.path, "is nested too deeply")
 
     return answered

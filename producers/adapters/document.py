@@ -180,6 +180,11 @@ class Node:
         return moment
 
 
+def root(document: object) -> Node:
+    """Return where a document begins, which may be within another."""
+    return document if isinstance(document, Node) else Node(document)
+
+
 def in_field(node: Node, field: str, exact: Fraction) -> int:
     """Return an exact amount in the field's own unit, rounded once, half to even.
 

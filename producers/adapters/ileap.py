@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Final
 
 from carbon.rate import UNIT_OF_CARRIER
-from producers.adapters.document import DocumentError, Node, in_field
+from producers.adapters.document import DocumentError, Node, in_field, root
 from producers.adapters.outcome import Adapted, Outcome, Refused, Sender, adapted, refusing
 from producers.convert import UNITS
 from producers.regions import Place, Region
@@ -279,10 +279,10 @@ def _answers(whole: Callable[[], Iterator[Outcome]]) -> list[Outcome]:
 
 def tads(document: object, sender: Sender, account: str) -> list[Outcome]:
     """Return an outcome for each TAD of an answer of `GET /2/ileap/tad`, or of a bare list."""
-    node = Node(document)
+    node = root(document)
 
     def each() -> Iterator[Outcome]:
-        for item in (node if isinstance(document, list) else node.need("data", "tads")).items():
+        for item in (node if isinstance(node.value, list) else node.need("data", "tads")).items():
             yield tad(item, sender, account)
 
     return _answers(each)
@@ -307,7 +307,7 @@ def shipment_footprint(
         country: Where elements without origin or destination went, by ISO 3166-1.
         revision: Counts restatements of the footprint from 0.
     """
-    node = document if isinstance(document, Node) else Node(document)
+    node = root(document)
     leg = refusing(_leg)
 
     def each() -> Iterator[Outcome]:
@@ -351,7 +351,7 @@ def product_footprint(
     One without a shipment footprint, or that is deprecated, is refused as `row_unmapped`. The
     `version` of PACT 2 counts restatements, as our revision does; PACT 3 has none.
     """
-    node = Node(document)
+    node = root(document)
 
     def each() -> Iterator[Outcome]:
         status = node.get("status")

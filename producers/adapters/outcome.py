@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeAlias
 
-from producers.adapters.document import DocumentError, Node
+from producers.adapters.document import DocumentError, Node, root
 from producers.pseudonyms import Pseudonyms
 from producers.regions import NoRegionError, Place, Region, Regions
 from producers.rules import Value
@@ -135,7 +135,7 @@ def refusing(
 
     @wraps(adapt)
     def answered(document: object, sender: Sender, /, *args: P.args, **kwargs: P.kwargs) -> Outcome:
-        node = document if isinstance(document, Node) else Node(document)
+        node = root(document)
         try:
             return adapt(node, sender, *args, **kwargs)
         except DocumentError as wrong:

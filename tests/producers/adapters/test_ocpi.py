@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from producers.adapters import ocpi
 from producers.adapters.outcome import Adapted, Refused
+from producers.places import Places
 from producers.pseudonyms import PSEUDONYM, Key, Pseudonyms
 from producers.regions import Regions
 from producers.stations import Station, Stations
@@ -90,6 +91,16 @@ def test_the_official_cdr_becomes_a_session(version: ocpi.Version) -> None:
     assert (found["operator_id"], found["evse_id"]) == ("BE*BEC", "BE*BEC*E041503003")
     assert found["ended_at"] - found["started_at"] == (1 * 3600 + 58 * 60 + 23) * 1000
     assert found["reversal_of"] is None
+
+
+@needs_data
+def test_the_swapped_coordinates_of_the_official_cdr_are_put_aside() -> None:
+    known = sender(regions=Regions(places=Places()))
+    outcome = ocpi.cdr(example("conf-ocpi/2.2.1/cdr_example.json"), known)
+    assert fields(outcome)["grid_region"] == "BE"
+    assert isinstance(outcome, Adapted)
+    assert "region BE by country" in outcome.notes
+    assert "latitude and longitude are swapped" in outcome.notes
 
 
 @needs_data

@@ -15,6 +15,7 @@ Source: iLEAP 1.0 (2025-05-27), PACT 2 and 3 (DOMAIN, section 4.6).
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from types import MappingProxyType
@@ -22,7 +23,15 @@ from typing import Final
 
 from carbon.rate import UNIT_OF_CARRIER
 from producers.adapters.document import DocumentError, Node, in_field, root
-from producers.adapters.outcome import Adapted, Outcome, Refused, Sender, adapted, refusing
+from producers.adapters.outcome import (
+    Adapted,
+    Outcome,
+    Refused,
+    Sender,
+    adapted,
+    coordinates,
+    refusing,
+)
 from producers.convert import UNITS
 from producers.regions import Place, Region
 
@@ -129,11 +138,10 @@ def _region(location: Node | None, at: Node, country: str | None, sender: Sender
     """Return the region of a Location, or of the country the document as a whole names."""
     if location is None:
         return sender.region(at, Place(country=country))
-    latitude, longitude = location.get("lat"), location.get("lng")
-    point = (latitude.number(), longitude.number()) if latitude and longitude else None
-    return sender.region(
-        location, Place(country=location.need("country").text(), coordinates=point)
-    )
+    point, doubts = coordinates(location, "lat", "lng")
+    place = Place(country=location.need("country").text(), coordinates=point)
+    region = sender.region(location, place)
+    return replace(region, doubts=(*region.doubts, *doubts))
 
 
 @refusing

@@ -12,12 +12,11 @@ Source: OCPI 2.1.1-d2, 2.2.1-d2 and 2.3.0, modules CDRs and Sessions.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 from producers.adapters.document import Node
-from producers.adapters.outcome import Adapted, Sender, adapted, refusing
+from producers.adapters.outcome import Adapted, Sender, adapted, coordinates, refusing
 from producers.regions import Place
 from producers.stations import Station
 
@@ -37,8 +36,6 @@ _STATUSES: Final = {
 }
 _NOT_AVAILABLE: Final = "#NA"
 """What a CDR has for EVSE and connector where a reservation ended before one was chosen."""
-
-_LATITUDE_MAX, _LONGITUDE_MAX = 90, 180
 
 
 def _ci(node: Node) -> str:
@@ -66,25 +63,6 @@ def _account(document: Node, version: Version) -> tuple[Node, str]:
     return token, _ci(token)
 
 
-def coordinates_of(location: Node) -> tuple[Fraction, Fraction] | None:
-    """Return latitude and longitude, which OCPI writes as strings.
-
-    Raises:
-        DocumentError: They are not numbers, or not on the Earth.
-    """
-    point = location.get("coordinates")
-    if point is None:
-        return None
-    found = []
-    for name, most in (("latitude", _LATITUDE_MAX), ("longitude", _LONGITUDE_MAX)):
-        node = point.need(name)
-        degrees = node.number()
-        if abs(degrees) > most:
-            node.wrong(f"is no {name}")
-        found.append(degrees)
-    return found[0], found[1]
-
-
 def _text(node: Node | None) -> str | None:
     return node.text() if node is not None else None
 
@@ -97,19 +75,22 @@ class _Spot:
     current: str
     place: Place
     at: Node
+    doubts: tuple[str, ...] = ()
 
 
 def _spot(location: Node, evse: Node, power: Node) -> _Spot:
     """Return the spot of a document that describes its location itself."""
     evse_id = evse.need("evse_id", "uid", "evse_uid").text()
     ids = (evse_id, *filter(None, [_text(evse.get("evse_uid", "uid")), _text(location.get("id"))]))
+    point = location.get("coordinates")
+    found, doubts = coordinates(point, "latitude", "longitude") if point else (None, [])
     place = Place(
         stations=tuple(one for one in ids if one != _NOT_AVAILABLE),
         country=_text(location.get("country")),
         state=_text(location.get("state")),
-        coordinates=coordinates_of(location),
+        coordinates=found,
     )
-    return _Spot(evse_id, power.word(CURRENTS), place, location)
+    return _Spot(evse_id, power.word(CURRENTS), place, location, tuple(doubts))
 
 
 def _nested_spot(location: Node) -> _Spot:
@@ -157,7 +138,7 @@ def _finish(
     def record(session_id: str, operator: str, reversal_of: str | None) -> Adapted:
         return adapted(
             "charging_session",
-            [*region.notes, *vehicle.notes],
+            [*region.notes, *spot.doubts, *vehicle.notes],
             session_id=session_id,
             source=sender.source,
             account_id=account_id,

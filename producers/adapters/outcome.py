@@ -7,6 +7,7 @@ lie in the accepted range is asked where records are sent, and again by the work
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeAlias
 
@@ -43,6 +44,7 @@ class Refused:
 
 
 Outcome: TypeAlias = Adapted | Refused
+Point: TypeAlias = tuple[Fraction, Fraction]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,20 @@ class Sender:
             return self.regions.of(place)
         except NoRegionError as wrong:
             at.refuse("row_missing_value", str(wrong))
+
+
+def coordinates(point: Node, latitude: str, longitude: str) -> tuple[Point | None, list[str]]:
+    """Return the coordinates [degrees] an object has, and what is wrong with them.
+
+    They refuse nothing: a region is mostly found without them.
+    """
+    try:
+        north, east = point.get(latitude), point.get(longitude)
+        if north is None or east is None:
+            return None, []
+        return (north.number(), east.number()), []
+    except DocumentError as wrong:
+        return None, [f"coordinates put aside: {wrong.path} {wrong.reason}"]
 
 
 def adapted(record: str, notes: list[str], **fields: Value) -> Adapted:

@@ -251,6 +251,14 @@ def test_the_table_of_stations_stands_above_the_document() -> None:
     assert "region CN-GD by station_table" in outcome.notes
 
 
+@pytest.mark.parametrize("point", ["nowhere", {"latitude": "N", "longitude": "1"}])
+def test_coordinates_that_cannot_be_read_refuse_nothing_and_are_told(point: Any) -> None:
+    outcome = ocpi.cdr(cdr(cdr_location=cdr()["cdr_location"] | {"coordinates": point}), sender())
+    assert fields(outcome)["grid_region"] == "DE"
+    assert isinstance(outcome, Adapted)
+    assert any("coordinates put aside: $.cdr_location.coordinates" in one for one in outcome.notes)
+
+
 def texts() -> st.SearchStrategy[Any]:
     """Return short texts, some of them words that OCPI knows."""
     words = ["BE", "BEC", "BEL", "DC", "AC_3_PHASE", "COMPLETED", "INVALID", "#NA", "LOC1", "3256"]

@@ -249,10 +249,11 @@ def test_a_transaction_of_1_6_that_contradicts_itself_is_refused(
 @needs_data
 @settings(max_examples=60)
 @given(st.data())
+@pytest.mark.parametrize("version", ["v201", "v21"])
 def test_any_events_that_the_schema_allows_become_a_record_or_a_refusal(
-    data: st.DataObject,
+    version: str, data: st.DataObject
 ) -> None:
-    drawn = from_schema(example("conf-ocpp/v201/TransactionEventRequest.json"))
+    drawn = from_schema(example(f"conf-ocpp/{version}/TransactionEventRequest.json"))
     events = data.draw(st.lists(drawn, max_size=3))
     check_any(adapt(*events))
     # Made one transaction, so that they are read to the end.

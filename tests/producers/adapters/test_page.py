@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from producers.targets import RECORDS, targets
+from tests.producers.adapters.documents import example, fields, needs_data
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 PAGE: Final = (ROOT / "docs/adapters.md").read_text("utf-8")
@@ -48,3 +49,25 @@ def test_every_field_of_ours_on_the_page_is_one(title: str) -> None:
     named = {name for row in rows(title) for name in re.findall(r"`(\w+)`", row[columns])}
     assert named
     assert named <= OURS
+
+
+def block(language: str, at: int = 0) -> str:
+    """Return a block of code of the page."""
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    return blocks[at]
+
+
+@needs_data
+def test_the_example_of_the_page_runs_with_its_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stations.csv").write_text(block("csv"), "utf-8")
+    (tmp_path / "vehicles.csv").write_text(block("csv", 1), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {
+        "document": example("conf-ocpi/2.2.1/cdr_example.json"),
+        "pseudonyms": None,
+    }
+    exec(block("python"), names)
+    found = fields(names["outcome"])
+    assert (found["session_id"], found["vehicle_class"]) == ("BE*BEC*12345", "car")

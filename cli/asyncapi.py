@@ -45,8 +45,7 @@ def as_yaml(document: Mapping[str, Any]) -> str:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  carbonflow asyncapi --server kafka:9092\n"
-    "  carbonflow asyncapi --json"
+    epilog="\b\nExamples:\n  carbonflow asyncapi --server kafka:9092\n  carbonflow asyncapi --json"
 )
 @click.option(
     "--server",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,13 @@ class Run:
     status: int
     stdout: str
     stderr: str
+    """What is wrong, and what the client logs of its trying again."""
+
+    @property
+    def acknowledged(self) -> int | None:
+        """How many records it says were acknowledged, None if it did not end well."""
+        said = re.fullmatch(r"(\d+) records acknowledged\n", self.stdout)
+        return int(said[1]) if said and self.status == 0 else None
 
 
 def java() -> tuple[str, ...]:

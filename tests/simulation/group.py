@@ -21,7 +21,7 @@ from streams.slice import Slice
 from streams.stop import stop_process_on_failure
 from tests.simulation.process import Process
 
-BEAT_S: Final = 1.0
+BEAT_S: Final = 0.8
 QUIET_S: Final = 0.4
 BUFFER_SLICES: Final = 3
 RECORDS_MAX: Final = 8

@@ -39,10 +39,10 @@ from tests.streams.scene import (
 PARTITIONS: Final = 2
 DEDUPE_DAYS: Final = 2
 LONG_MS: Final = 12 * DAY_MS
-JUMP_SHARE: Final = 0.25
+JUMP_SHARE: Final = 0.3
 """Share of the events before which days pass, so that accounts forget."""
 ACCOUNTS: Final = (0, 1)
-LATE_ACCOUNTS: Final = (2, 3)
+LATE_ACCOUNT: Final = {SESSIONS: 2, TRIPS: 3}
 """Numbers in the names: few, so that each has something to forget; one in each partition."""
 PROGRAMME: Final = """
 name = "both"
@@ -156,7 +156,7 @@ class Load:
         is_late = tells_late and chance.random() < 0.6
         ended = self._now_ms - (LONG_MS if is_late else HOUR_MS)
         account = (
-            f"late-{chance.choice(LATE_ACCOUNTS)}-{topic}"
+            f"late-{LATE_ACCOUNT[topic]}-{topic}"
             if tells_late or is_astray
             else f"{topic}-{chance.choice(ACCOUNTS)}-{topic}"
         )

@@ -87,6 +87,10 @@ class Case:
         """Return where the good ones are."""
         return [at for at, how in enumerate(self.how) if how == "good"]
 
+    def cut(self, first: int | None) -> Case:
+        """Return the case of its first records; all of it for None."""
+        return Case(self.topic, self.events[:first], self.how[:first])
+
 
 def case(seed: int, number: int, *, partitions: int, size: int | None = None) -> Case:
     """Return the slice of a number, on partition 0 of so many.

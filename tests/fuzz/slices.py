@@ -125,9 +125,11 @@ def worked(part: Slice, accounts: Accounts, by: Rules) -> tuple[ReadSlice, Deliv
     return taken, delivered
 
 
-def failures_of(number: int, seed: int, books: Books, size: int | None = None) -> Iterator[Failure]:
-    """Work the slice of a number, and yield what is wrong with it."""
-    made = case(seed, number, partitions=books.partitions, size=size)
+def failures_of(
+    number: int, seed: int, books: Books, size: int | None = None, *, first: int | None = None
+) -> Iterator[Failure]:
+    """Work the slice of a number, or the first records of it, and yield what is wrong with it."""
+    made = case(seed, number, partitions=books.partitions, size=size).cut(first)
     part = part_of(made, number * 100_000)
     good = made.good()
     books.worked += len(part)

@@ -20,8 +20,11 @@ from tests.streams.scene import DAY_MS, HOUR_MS, NOW_MS, SESSION, SESSIONS, TRIP
 TOPICS: Final = (SESSIONS, TRIPS)
 SIZES: Final = (1, 7, 512, 2_048, 8_192, 16_384)
 """Records of a slice; a worker takes 16,384 at most."""
+LATER_MS: Final = 40 * DAY_MS
+"""More than an account remembers."""
 GOOD_SHARE: Final = 0.15
 ACCOUNTS: Final = 400
+SOURCES: Final = ("fuzz", "fuzz", "fuzz", "other", "other", "rare-1", "rare-2", "国家电网", "a b")
 INT64: Final = 2**63
 
 NUMBERS: Final = (
@@ -117,6 +120,8 @@ def case(seed: int, number: int, *, partitions: int, size: int | None = None) ->
             continue
         how = random.choice(HOWS)
         value = MUTATIONS[how](random, topic, values)
+        if how == "later":
+            timestamp += random.choice((0, LATER_MS))
         if random.random() < 0.05:
             timestamp, how = random.choice(TIMESTAMPS), f"{how}, timestamp"
         if random.random() < 0.02:
@@ -151,7 +156,7 @@ def record(
         **base,
         **random.choice(CHANGES[topic]),
         name: identity,
-        "source": random.choice(("fuzz", "other")),
+        "source": random.choice(SOURCES),
         "account_id": account,
     }
 
@@ -236,6 +241,12 @@ def _same(_random: Random, topic: str, values: dict[str, Any]) -> bytes:
     return encoded(RECORD_OF[topic], values)
 
 
+def _later(random: Random, topic: str, values: dict[str, Any]) -> bytes:
+    """Return a record of an account that forgets, so that it may be late."""
+    values["account_id"] = f"forgets-{values['programme']}-{random.randrange(3)}"
+    return encoded(RECORD_OF[topic], values)
+
+
 def _flipped(random: Random, topic: str, values: dict[str, Any]) -> bytes:
     spoilt = bytearray(_same(random, topic, values))
     for _ in range(random.choice((1, 1, 2, 8))):
@@ -309,6 +320,7 @@ MUTATIONS: Final[Mapping[str, Mutate]] = {
     "overlong": _piecewise(_overlong, ("string", "long", "int", "enum")),
     "times": _times,
     "same": _same,
+    "later": _later,
     "flipped": _flipped,
     "inserted": _inserted,
     "deleted": _deleted,

@@ -62,7 +62,7 @@ def run(
     ran, number = Ran(), 0
     while ran.records < records:
         if number % SLICES_PER_BOOK == 0:
-            books = Books(partitions=partitions_of(number))
+            books = books_of(number)
         began(number)
         found = list(failures_of(number, seed, books))
         told(found, number, seed, say)
@@ -95,10 +95,15 @@ def run_slice(
     first: int | None = None,
 ) -> Ran:
     """Work a single slice again, or the first records of it, into accounts that begin with it."""
-    books = Books(partitions=partitions_of(number))
+    books = books_of(number)
     found = list(failures_of(number, seed, books, size, first=first))
     told(found, number, seed, say, size)
     return Ran(records=books.worked, slices=1, passed=not found, failed=bool(found))
+
+
+def books_of(number: int) -> Books:
+    """Return new books for a slice: every other two have a late lane."""
+    return Books(partitions_of(number), late_lane=number // SLICES_PER_BOOK % 4 < 2)
 
 
 def partitions_of(number: int) -> int:

@@ -242,7 +242,8 @@ def _same(_random: Random, topic: str, values: dict[str, Any]) -> bytes:
 
 
 def _later(random: Random, topic: str, values: dict[str, Any]) -> bytes:
-    """Return a record of an account that forgets, so that it may be late."""
+    """Return a record of an account that forgets: it may be late, and a known one."""
+    values["session_id" if topic == SESSIONS else "trip_id"] = f"again-{random.randrange(8)}"
     values["account_id"] = f"forgets-{values['programme']}-{random.randrange(3)}"
     return encoded(RECORD_OF[topic], values)
 

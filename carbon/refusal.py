@@ -47,8 +47,8 @@ REFUSALS: Final[Mapping[str, str]] = {
 
 _MEND_SENDER: Final = "Let the sender mend the record and send it anew; as it is it stays refused."
 _MEND_MAPPING: Final = (
-    "Mend the mapping, then `carbonflow refusals replay --mapping FILE`; or mend the file and load "
-    "it again, which books no row twice."
+    "Mend the mapping, then `carbonflow refusals replay --mapping FILE`; or mend the file. A "
+    "mended file, and any whose mapping has a pseudonym, is loaded again, which books no row twice."
 )
 _PROGRAMME: Final = (
     "If the programme should take it, add that to the programme, restart the workers, then "

@@ -107,9 +107,15 @@ def _mapping(name: str) -> Any:
     from producers.mapping import MappingError, load_mapping
 
     try:
-        return load_mapping(name)
+        mapping = load_mapping(name)
     except MappingError as error:
         raise Failure(f"mapping {error}") from error
+    if mapping.natural_columns:
+        raise Failure(
+            f"mapping {mapping.name} has a pseudonym, and the natural id it stands for is kept in "
+            "no refusal: mend the mapping and load the file again, which books no row twice"
+        )
+    return mapping
 
 
 def _run(settings: BrokerSettings, wanted: Any, plan: Plan, totals: Totals, *, quiet: bool) -> None:

@@ -1,7 +1,8 @@
 """Erase: what was told about one account leaves the store, what was booked for it stays.
 
     sessions, trips        the rows are deleted, from all parts of their tables
-    refusals               of its records lose key, raw bytes and reason; code and place stay
+    refusals               of its records lose account, key, raw bytes and reason; code and place
+                           stay. So do the rows that say such a refusal was sent again
     transfers, balances    stay: they are the books of the programme, too
     erasures               gets the place of each deleted row, so that `verify` counts as before
 
@@ -75,7 +76,11 @@ class _Erasure:
         return sum(int(count) for _, _, count in found)
 
     def refusals(self) -> int:
-        """Blank the refusals of the account's records; return how many."""
+        """Blank the refusals of the account's records, and what tells of their replays.
+
+        Returns:
+            How many refusals; replays are not counted.
+        """
         own = " OR ".join(
             f"(endsWith(topic, '{where.topic}') AND (assumeNotNull(partition), "
             f"assumeNotNull(offset)) IN (SELECT _partition, _offset FROM {{db}}.{where.table} "
@@ -83,17 +88,19 @@ class _Erasure:
             for where in ACTIVITY_TOPICS
         )
         found = self._rows(
-            "SELECT DISTINCT _partition, _offset FROM {db}.refusals WHERE origin = 'worker' "
-            f"AND (value != '' OR key IS NOT NULL) AND (key = {{account:String}} OR {own}) "
+            "SELECT DISTINCT _partition, _offset, origin FROM {db}.refusals "
+            "WHERE origin IN ('worker', 'replay') "
+            "AND (value != '' OR key IS NOT NULL OR account_id != '') "
+            f"AND (key = {{account:String}} OR account_id = {{account:String}} OR {own}) "
             "ORDER BY _partition, _offset"
         )
         for places in _portions(found):
-            listed = ", ".join(f"({int(part)}, {int(offset)})" for part, offset in places)
+            listed = ", ".join(f"({int(part)}, {int(offset)})" for part, offset, _ in places)
             self._run(
-                "ALTER TABLE {db}.refusals UPDATE key = NULL, value = '', reason = 'erased' "
-                f"WHERE (_partition, _offset) IN ({listed})"
+                "ALTER TABLE {db}.refusals UPDATE account_id = '', key = NULL, value = '', "
+                f"reason = 'erased' WHERE (_partition, _offset) IN ({listed})"
             )
-        return len(found)
+        return sum(origin == "worker" for *_, origin in found)
 
     def _rows(self, sql: str) -> Sequence[Sequence[Any]]:
         rows: Sequence[Sequence[Any]] = self.client.query(

@@ -150,6 +150,7 @@ class Book:
             was_read = time.monotonic()
             outcome = step(taken, self.accounts, rules)
             self._breaker.check(taken, outcome)
+            beside = self._breaker.kept(int(time.time() * 1_000_000))
             del taken  # Its columns would be kept until all is delivered.
             stepped = time.monotonic()
             checkpoint = await deliver(
@@ -159,6 +160,7 @@ class Book:
                 fresh,
                 outcome,
                 rules.partitions,
+                beside=beside,
             )
             delivered = time.monotonic()
             self.accounts.apply(outcome.change, checkpoint)

@@ -6,14 +6,17 @@ is refused. A record that cannot be read has no source; such records are held ag
 because any of them may be of the same sender.
 
 A source is watched from its first refusal on, and forgotten when its refusals are long past: as
-long as nothing is refused, nothing is done. The account is of this process; a worker that is
-started again begins anew.
+long as nothing is refused, nothing is done. The account is of this process, and goes with each
+offset that is committed (`kept`): a worker that is started again goes on from there (`recall`), so
+that restarts let nothing more through.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import Final
@@ -26,11 +29,19 @@ from streams.read import ReadSlice
 from streams.slice import Slice
 from streams.step import Outcome
 
+log = logging.getLogger("carbonflow.worker")
+
 WATCHED_MAX: Final = 10_000
 """Sources watched at a time; beyond it those with the fewest refusals are forgotten."""
 
 SAMPLE_RECORDS: Final = 512
 """Records of a slice that stand for all of it where nothing is refused."""
+
+KEPT_MAX: Final = 20
+"""Sources whose account goes with an offset, those with the most refusals."""
+
+KEPT_BYTES_MAX: Final = 4_000
+"""Of that text; brokers take 4,096 (`offset.metadata.max.bytes`)."""
 
 # Multiples of the golden ratio lie evenly and in no step with sources that take turns.
 _SAMPLE: Final = np.arange(SAMPLE_RECORDS) * ((5**0.5 - 1) / 2) % 1
@@ -102,6 +113,31 @@ class Breaker:
             codes[None] = Counter(bad.code for bad in taken.unreadable)
         self._note(seen, codes, taken.part)
 
+    def kept(self, now_us: int) -> str:
+        """Return what goes with an offset that is committed now: the account, as far as it fits."""
+        most = nlargest(KEPT_MAX, self._watched.items(), key=lambda each: each[1].refused)
+        accounts: list[str] = []
+        left = KEPT_BYTES_MAX - len(_kept(now_us, []))
+        for name, watched in most:
+            row = (name, watched.records, watched.refused, watched.run, watched.codes)
+            account = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+            size = len(account.encode()) + 1
+            if size <= left:
+                accounts.append(account)
+                left -= size
+        return _kept(now_us, accounts)
+
+    def recall(self, texts: Iterable[str]) -> None:
+        """Go on from the newest of some texts that went with offsets.
+
+        Where nothing is held against anybody all of it is forgotten.
+        """
+        if not (self._run_max or self._share_max):
+            return
+        found = [told for text in texts if (told := _told(text)) is not None]
+        if found:
+            _, self._watched = max(found, key=lambda told: told[0])
+
     def _of_sources(
         self, taken: ReadSlice, outcome: Outcome
     ) -> tuple[list[_Seen], dict[Name, Counter[str]]]:
@@ -172,7 +208,8 @@ class Breaker:
                 raise BreakerOpen(_message(each.name, watched, part, *why))
             if self._share_max and watched.records >= self._share_records_min:
                 share = watched.refused / watched.records
-                if share >= self._share_max:
+                # A source that was mended goes on, whatever was refused of it before.
+                if min(share, each.refused / each.records) >= self._share_max:
                     why = f"a share of {share:.0%}", "CARBONFLOW_BREAKER_SHARE"
                     raise BreakerOpen(_message(each.name, watched, part, *why))
             if watched.records >= 2 * self._share_records_min:
@@ -184,13 +221,33 @@ class Breaker:
             self._watched = {name: self._watched[name] for name in most}
 
 
+def _kept(now_us: int, accounts: Sequence[str]) -> str:
+    return f'{{"at":{now_us},"refused":[{",".join(accounts)}]}}'
+
+
+def _told(text: str) -> tuple[int, dict[Name, _Watched]] | None:
+    """Return when a text was kept, and the account; None where somebody else wrote it."""
+    try:
+        kept = json.loads(text)
+        watched = {
+            None if name is None else str(name): _Watched(
+                int(records), int(refused), int(run), Counter(codes)
+            )
+            for name, records, refused, run, codes in kept["refused"]
+        }
+        return int(kept["at"]), watched
+    except (ValueError, TypeError, KeyError) as error:
+        log.warning("beside a committed offset is no account of refusals: %r in %.80r", error, text)
+        return None
+
+
 def _message(name: Name, watched: _Watched, part: Slice, why: str, setting: str) -> str:
     whose = "records that cannot be read" if name is None else f"records of source {name!r}"
     codes = ", ".join(f"{count} {code}" for code, count in watched.codes.most_common())
     return (
         f"{whose}: {watched.refused} of the last {watched.records} refused, {why} ({codes}); the "
         f"slice of {part.topic} {part.partition} from offset {int(part.offsets[0])} on is left as "
-        "it was. Stop or mend the sender, or what its records lack, and start the worker again; or "
-        f"let them be refused with a higher {setting} (0: no limit), and later "
-        "`carbonflow refusals replay`"
+        "it was. Mend what its records lack and start the worker again, which goes on with these "
+        f"counts; or stop the sender and let them be refused with a higher {setting} (0: no "
+        "limit), and later `carbonflow refusals replay`"
     )

@@ -39,8 +39,19 @@ async def deliver(
     part: Slice,
     outcome: Outcome,
     partitions: int,
+    *,
+    beside: str = "",
 ) -> int | None:
     """Commit the outcome of a slice and the offset after it in one transaction.
+
+    Args:
+        producer: Of the partition.
+        settings: The broker, and the prefix of topics.
+        group_id: Group that the offset is of.
+        part: The slice.
+        outcome: Its outcome.
+        partitions: How many the topics have.
+        beside: A text that goes with the offset.
 
     Returns:
         The offset behind the last balance; None if there is none, or the broker does not say.
@@ -55,7 +66,7 @@ async def deliver(
     transfers, balances = await asyncio.to_thread(composed, outcome)
     columns = [(name("transfers"), transfers), (name("account-balances"), balances)]
     source = TopicPartition(name(part.topic), part.partition)
-    offset = OffsetAndMetadata(part.next_offset, "")
+    offset = OffsetAndMetadata(part.next_offset, beside)
     sent: list[asyncio.Future[Any]] = []
     await producer.begin_transaction()
     try:

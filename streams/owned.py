@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from streams.book import Book
@@ -23,6 +24,7 @@ from streams.lanes import Lanes
 from streams.limit import SliceLimit
 from streams.lookup import Lookup
 from streams.metrics import WorkerMetrics
+from streams.recall import texts_beside_offsets
 from streams.room import Room
 from streams.settings import WorkerSettings
 from streams.slice import ORIGINAL_OF, Slice
@@ -75,6 +77,7 @@ class Owned:
             share_max=settings.breaker_share,
             share_records_min=settings.breaker_share_records,
         )
+        self._recalling: asyncio.Task[None] | None = None
         self._garbage = Garbage()
         self._room = Room(SLICES_AT_ONCE * settings.slice_records_max)
         self._lanes = None
@@ -139,6 +142,9 @@ class Owned:
         rules = self._rules()
         book = self._books.get(part.partition)
         if book is None:
+            if self._recalling is None:
+                self._recalling = asyncio.create_task(self._recall())
+            await self._recalling
             book = await Book.open(
                 self._settings, part.partition, self._breaker, partitions=rules.partitions
             )
@@ -152,6 +158,11 @@ class Owned:
             self._limit.worked(len(worked.part), sum(worked.seconds.values()))
             self._metrics.factors.set(len(rules.factors.factors))
             self._metrics.worked(worked, accounts=len(book.accounts))
+
+    async def _recall(self) -> None:
+        """Let the breaker go on from where it was in the process before, once for all books."""
+        places = {TopicPartition(tp.topic, tp.partition) for tp in self._assignment()}
+        self._breaker.recall(await texts_beside_offsets(self._settings, places))
 
     def _watch(self, book: Book, topic: str) -> None:
         tp = TP(self._settings.topic(topic), book.partition)

@@ -32,6 +32,11 @@ _INSERT = re.compile(
 )
 
 
+DOOR_GRANTS = ("GRANT CREATE TEMPORARY TABLE ON *.*", "GRANT READ ON FILE")
+"""For tables that a query takes along, which need no right on a server; given up before a user's
+statement is run."""
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """A user: its password, and its GRANT statements without their TO."""
@@ -132,7 +137,8 @@ def main(folder: str, users: Mapping[str, User], certificate: str | None, port: 
     where = folder
     if users:
         config = Path(f"{folder}.xml")
-        write_config(config, {name: user.grants for name, user in users.items()})
+        grants = {name: user.grants for name, user in users.items()}
+        write_config(config, {**grants, "door": DOOR_GRANTS})
         where = f"{folder}?config-file={config}"
     engine = Connection(where)
     handler = type("Handler", (_Writable,), {"folder": folder, "users": users})

@@ -164,3 +164,16 @@ def test_a_load_without_a_key_of_its_programme_sends_nothing(
     done = call(*load, keys=keys)
     assert done.returncode == 1
     assert done.stderr == ("carbonflow: no pseudonym key for programme 'city': it has none\n")
+
+
+def test_rows_without_their_natural_id_are_not_replayed_but_loaded_again(
+    load: tuple[str, ...], keys: Path, tmp_path: Path
+) -> None:
+    said("new-key", *CITY, keys=keys)
+    words = ("refusals", "replay", "--mapping", str(tmp_path / "m.toml"), "--dry-run")
+    done = call(*words, *load[-2:], keys=keys)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "carbonflow: mapping m has a pseudonym, and the natural id it stands for is kept in no "
+        "refusal: mend the mapping and load the file again, which books no row twice\n"
+    )

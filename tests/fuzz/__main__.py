@@ -7,7 +7,7 @@ import time
 
 import click
 
-from tests.fuzz.run import run, run_slice
+from tests.fuzz.watched import run_slice_watched, run_watched
 
 
 @click.command()
@@ -17,11 +17,13 @@ from tests.fuzz.run import run, run_slice
 def main(records: int, seed: int, number: int | None) -> None:
     """Put mutated records through read, step, compose and apply, and check what becomes of each."""
     began = time.monotonic()
-    ran = run(records, seed, click.echo) if number is None else run_slice(number, seed, click.echo)
+    if number is None:
+        ran = run_watched(records, seed, click.echo)
+    else:
+        ran = run_slice_watched(number, seed, click.echo)
     click.echo(
         f"{ran.records:,} records in {ran.slices} slices of seed {seed}, "
-        f"{time.monotonic() - began:.0f} s; {ran.warm_mb} MB after warming up, "
-        f"{ran.end_mb} MB at the end"
+        f"{time.monotonic() - began:.0f} s; {ran.memory}"
     )
     click.echo(f"{ran.passed} passed, {ran.failed} failed")
     sys.exit(bool(ran.failed))

@@ -20,8 +20,11 @@ from tests.streams.scene import DAY_MS, HOUR_MS, NOW_MS, SESSION, SESSIONS, TRIP
 TOPICS: Final = (SESSIONS, TRIPS)
 SIZES: Final = (1, 7, 512, 2_048, 8_192, 16_384)
 """Records of a slice; a worker takes 16,384 at most."""
+LATER_MS: Final = 40 * DAY_MS
+"""More than an account remembers."""
 GOOD_SHARE: Final = 0.15
 ACCOUNTS: Final = 400
+SOURCES: Final = ("fuzz", "fuzz", "fuzz", "other", "other", "rare-1", "rare-2", "国家电网", "a b")
 INT64: Final = 2**63
 
 NUMBERS: Final = (
@@ -87,6 +90,10 @@ class Case:
         """Return where the good ones are."""
         return [at for at, how in enumerate(self.how) if how == "good"]
 
+    def cut(self, first: int | None) -> Case:
+        """Return the case of its first records; all of it for None."""
+        return Case(self.topic, self.events[:first], self.how[:first])
+
 
 def case(seed: int, number: int, *, partitions: int, size: int | None = None) -> Case:
     """Return the slice of a number, on partition 0 of so many.
@@ -113,6 +120,8 @@ def case(seed: int, number: int, *, partitions: int, size: int | None = None) ->
             continue
         how = random.choice(HOWS)
         value = MUTATIONS[how](random, topic, values)
+        if how == "later":
+            timestamp += random.choice((0, LATER_MS))
         if random.random() < 0.05:
             timestamp, how = random.choice(TIMESTAMPS), f"{how}, timestamp"
         if random.random() < 0.02:
@@ -147,7 +156,7 @@ def record(
         **base,
         **random.choice(CHANGES[topic]),
         name: identity,
-        "source": random.choice(("fuzz", "other")),
+        "source": random.choice(SOURCES),
         "account_id": account,
     }
 
@@ -232,6 +241,13 @@ def _same(_random: Random, topic: str, values: dict[str, Any]) -> bytes:
     return encoded(RECORD_OF[topic], values)
 
 
+def _later(random: Random, topic: str, values: dict[str, Any]) -> bytes:
+    """Return a record of an account that forgets: it may be late, and a known one."""
+    values["session_id" if topic == SESSIONS else "trip_id"] = f"again-{random.randrange(8)}"
+    values["account_id"] = f"forgets-{values['programme']}-{random.randrange(3)}"
+    return encoded(RECORD_OF[topic], values)
+
+
 def _flipped(random: Random, topic: str, values: dict[str, Any]) -> bytes:
     spoilt = bytearray(_same(random, topic, values))
     for _ in range(random.choice((1, 1, 2, 8))):
@@ -305,6 +321,7 @@ MUTATIONS: Final[Mapping[str, Mutate]] = {
     "overlong": _piecewise(_overlong, ("string", "long", "int", "enum")),
     "times": _times,
     "same": _same,
+    "later": _later,
     "flipped": _flipped,
     "inserted": _inserted,
     "deleted": _deleted,

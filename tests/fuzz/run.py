@@ -30,21 +30,40 @@ class Ran:
     slices: int = 0
     passed: int = 0
     failed: int = 0
-    warm_mb: int = 0
-    end_mb: int = 0
+    warm_mb: int | None = None
+    end_mb: int | None = None
+
+    @property
+    def memory(self) -> str:
+        """What is known of the memory it took."""
+        if self.warm_mb is None or self.end_mb is None:
+            return "memory not measured: too few slices"
+        return f"{self.warm_mb} MB after warming up, {self.end_mb} MB at the end"
 
 
-def run(records: int, seed: int, say: Callable[[str], None]) -> Ran:
+def run(
+    records: int,
+    seed: int,
+    say: Callable[[str], None],
+    began: Callable[[int], None] = lambda _number: None,
+) -> Ran:
     """Work so many mutants and more; say what fails.
 
-    A slice of mutants is one check, and memory is one: each passed or failed.
+    A slice of mutants is one check, and memory is one if it was measured: each passed or failed.
+
+    Args:
+        records: Mutants.
+        seed: Of the whole run.
+        say: Gets what fails.
+        began: Called with the number of each slice before it is worked.
     """
     warm_up()  # To compile takes longer than a slice may.
     list(failures_of(1, seed, Books(partitions=2), size=10))
     ran, number = Ran(), 0
     while ran.records < records:
         if number % SLICES_PER_BOOK == 0:
-            books = Books(partitions=partitions_of(number))
+            books = books_of(number)
+        began(number)
         found = list(failures_of(number, seed, books))
         told(found, number, seed, say)
         ran.failed += bool(found)
@@ -54,24 +73,37 @@ def run(records: int, seed: int, say: Callable[[str], None]) -> Ran:
         number += 1
         resident = _resident_mb()
         if WARM_SHARE * records < ran.records < 2 * WARM_SHARE * records:
-            ran.warm_mb = max(ran.warm_mb, resident)
+            ran.warm_mb = max(ran.warm_mb or 0, resident)
         elif ran.records > 2 * WARM_SHARE * records:
-            ran.end_mb = max(ran.end_mb, resident)
+            ran.end_mb = max(ran.end_mb or 0, resident)
     ran.slices = number
-    if ran.warm_mb and ran.end_mb - ran.warm_mb > GROWTH_MB_MAX:
-        say(f"memory grew from {ran.warm_mb} MB after warming up to {ran.end_mb} MB at the end")
-        ran.failed += 1
-    else:
-        ran.passed += 1
+    if ran.warm_mb is not None and ran.end_mb is not None:
+        grew = ran.end_mb - ran.warm_mb > GROWTH_MB_MAX
+        if grew:
+            say(f"memory grew: {ran.memory}")
+        ran.failed += grew
+        ran.passed += not grew
     return ran
 
 
-def run_slice(number: int, seed: int, say: Callable[[str], None], size: int | None = None) -> Ran:
-    """Work a single slice again, into accounts that begin with it."""
-    books = Books(partitions=partitions_of(number))
-    found = list(failures_of(number, seed, books, size))
+def run_slice(
+    number: int,
+    seed: int,
+    say: Callable[[str], None],
+    size: int | None = None,
+    *,
+    first: int | None = None,
+) -> Ran:
+    """Work a single slice again, or the first records of it, into accounts that begin with it."""
+    books = books_of(number)
+    found = list(failures_of(number, seed, books, size, first=first))
     told(found, number, seed, say, size)
     return Ran(records=books.worked, slices=1, passed=not found, failed=bool(found))
+
+
+def books_of(number: int) -> Books:
+    """Return new books for a slice: every other two have a late lane."""
+    return Books(partitions_of(number), late_lane=number // SLICES_PER_BOOK % 4 < 2)
 
 
 def partitions_of(number: int) -> int:

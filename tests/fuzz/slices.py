@@ -1,14 +1,14 @@
 """Slices of mutants through the path a worker's slices take, and what is checked of each.
 
-read -> step -> compose -> apply, as `streams.book` has it; what is composed is read back from the
-bytes that would go to the broker. A second book gets the good records alone.
+read -> step -> check -> compose -> apply, as `streams.book` has it; what is composed is read back
+from the bytes that would go to the broker. A second book gets the good records alone.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Final
 
@@ -18,15 +18,24 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from carbon.refusal import REFUSALS
 from schemas.batches import BATCH_BYTES_MAX, SNAPPY, ColumnBatch
+from schemas.catalogue import LATE_OF
 from schemas.columns import decode
 from schemas.partition import partition_of
 from schemas.raw import Raw
 from schemas.records import RecordColumns
 from streams.accounts import Accounts
-from streams.delivery import composed, messages_astray, messages_of_refusals, packed
+from streams.delivery import (
+    composed,
+    messages_astray,
+    messages_late,
+    messages_of_refusals,
+    packed,
+)
 from streams.read import VALUE_BYTES_MAX, ReadSlice, read
 from streams.slice import Slice
 from streams.step import Outcome, Rules, step
+from tests.fuzz.held import Held
+from tests.fuzz.kernels import rows_of, unlike
 from tests.fuzz.mutants import Case, case
 from tests.fuzz.oracle import Oracle
 from tests.fuzz.wire import RECORD_OF
@@ -52,17 +61,25 @@ class Failure:
 
 @dataclass(slots=True)
 class Books:
-    """Accounts that mutants are booked in, and what is known of them."""
+    """Accounts that mutants are booked in, and what is known of them.
+
+    With a late lane what is late goes there, and comes back at once with what is booked.
+    """
 
     partitions: int
+    late_lane: bool = False
     accounts: Accounts = field(default_factory=Accounts)
     alone: Accounts = field(default_factory=Accounts)
+    held: Held = field(default_factory=Held)
+    held_alone: Held = field(default_factory=Held)
     booked: set[Identity] = field(default_factory=set)
     programmes: dict[str, str] = field(default_factory=dict)
     days: dict[str, tuple[int, int]] = field(default_factory=dict)
     """First and last day on which something of an account was recorded."""
     worked: int = 0
     """Records that were put in."""
+    late: int = 0
+    """Records that came back from the lane."""
 
     def forgets(self, account: str) -> bool:
         """Return whether so much time lies between an account's events that it may forget some."""
@@ -71,7 +88,7 @@ class Books:
 
     @property
     def rules(self) -> Rules:
-        return rules(partitions=self.partitions)
+        return replace(rules(partitions=self.partitions), late_lane=self.late_lane)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +122,27 @@ def part_of(of: Case, first_offset: int, only: list[int] | None = None) -> Slice
     )
 
 
-def worked(part: Slice, accounts: Accounts, by: Rules) -> tuple[ReadSlice, Delivered]:
+def back_from_lane(of: Case, part: Slice, late: list[int], booked: set[Identity]) -> Slice:
+    """Return the slice of late records as it comes from its lane, knowing what is booked."""
+    back = part_of(of, int(part.offsets[0]), late)
+    readable = [read_one(RECORD_OF[of.topic], of.events[at].value)[0] or {} for at in late]
+    return replace(
+        back,
+        topic=LATE_OF[of.topic],
+        offsets=np.arange(len(late), dtype=np.int64),
+        late_from=back.offsets,
+        stored=np.array([_identity(of.topic, one) in booked for one in readable], dtype=np.bool_),
+    )
+
+
+def worked(part: Slice, accounts: Accounts, by: Rules, held: Held) -> tuple[ReadSlice, Delivered]:
     """Work a slice as a book does, but for the broker."""
     taken = read(part)
     outcome = step(taken, accounts, by)
+    held.check(taken, outcome)
     transfers, balances = composed(outcome)
     others = list(packed(_builder, messages_of_refusals(part, outcome)))
+    others += packed(_builder, messages_late(part, outcome))
     for messages in messages_astray(part, outcome, by.partitions).values():
         others += packed(_builder, messages)
     sizes = [one.size() for one in (*transfers, *balances, *others)]
@@ -125,30 +157,56 @@ def worked(part: Slice, accounts: Accounts, by: Rules) -> tuple[ReadSlice, Deliv
     return taken, delivered
 
 
-def failures_of(number: int, seed: int, books: Books, size: int | None = None) -> Iterator[Failure]:
-    """Work the slice of a number, and yield what is wrong with it."""
-    made = case(seed, number, partitions=books.partitions, size=size)
+def failures_of(
+    number: int, seed: int, books: Books, size: int | None = None, *, first: int | None = None
+) -> Iterator[Failure]:
+    """Work the slice of a number, or the first records of it, and yield what is wrong with it."""
+    made = case(seed, number, partitions=books.partitions, size=size).cut(first)
     part = part_of(made, number * 100_000)
-    good = made.good()
     books.worked += len(part)
-    began = time.monotonic()
     try:
-        taken, delivered = worked(part, books.accounts, books.rules)
+        taken, delivered = yield from _in_time(number, part, books)
+        yield from _wrong(number, made, part, taken, delivered, books)
+        if good := made.good():
+            alone = part_of(made, number * 100_000, good)
+            _, beside = worked(alone, books.alone, books.rules, books.held_alone)
+            yield from (Failure(number, None, what) for what in _beside(delivered, beside))
+        if late := delivered.outcome.late.tolist():
+            books.late += len(late)
+            back = back_from_lane(made, part, late, books.booked)
+            taken, delivered = yield from _in_time(number, back, books)
+            if len(delivered.outcome.late):
+                yield Failure(number, None, "late again, with what the store has said")
+            of = Case(made.topic, [made.events[at] for at in late], [made.how[at] for at in late])
+            for one in _wrong(number, of, back, taken, delivered, books):
+                position = None if one.position is None else late[one.position]
+                yield replace(one, position=position, what=f"back from the lane: {one.what}")
     except Exception as error:  # noqa: BLE001 (whatever it is, it is what we look for)
         yield Failure(number, None, f"{type(error).__name__}: {error}")
-        return
+
+
+def _in_time(
+    number: int, part: Slice, books: Books
+) -> Generator[Failure, None, tuple[ReadSlice, Delivered]]:
+    """Work a slice, and yield that it took too long."""
+    began = time.monotonic()
+    done = worked(part, books.accounts, books.rules, books.held)
     seconds = time.monotonic() - began
     if seconds > SECONDS_MAX:
         yield Failure(number, None, f"it took {seconds:.1f} s")
+    return done
+
+
+def _wrong(
+    number: int, made: Case, part: Slice, taken: ReadSlice, delivered: Delivered, books: Books
+) -> Iterator[Failure]:
+    """Yield what is wrong with a slice that was worked."""
     if delivered.bytes_max > MESSAGE_BYTES_MAX:
         yield Failure(number, None, f"a batch of {delivered.bytes_max} bytes: no broker takes it")
     yield from (Failure(number, None, what) for what in _counts(len(part), delivered))
-    yield from (
-        Failure(number, at, what) for at, what in _records(made, part, taken, delivered, books)
-    )
-    if good:
-        _, alone = worked(part_of(made, number * 100_000, good), books.alone, books.rules)
-        yield from (Failure(number, None, what) for what in _beside(delivered, alone))
+    yield from (Failure(number, None, what) for what in books.held.wrong())
+    for at, what in _records(made, part, taken, delivered, books):
+        yield Failure(number, at, what)
 
 
 def _builder() -> BatchBuilder:
@@ -181,24 +239,26 @@ def _records(
     outcome = delivered.outcome
     refused = {bad.position: bad.code for bad in outcome.refused}
     astray = set(outcome.astray.tolist())
-    booked = _booked(delivered.transfers, int(part.offsets[0]))
+    late = set(outcome.late.tolist())
+    booked = _booked(delivered.transfers, part)
     row_of = {at: row for row, at in enumerate(taken.positions.tolist())}
-    rows = _rows(taken)
+    rows = rows_of(taken)
     for at, one in enumerate(made.events):
         values, code = read_one(RECORD_OF[made.topic], one.value)
         if one.value is not None and len(one.value) > VALUE_BYTES_MAX:
             values, code = None, "too_large"
         found = refused.get(at) or ("booked" if at in booked else "known")
-        found = "astray" if at in astray else found
+        found = "astray" if at in astray else "late" if at in late else found
         if (values is None) == (at in row_of):
             yield at, f"kernels and fastavro disagree: {code or 'fastavro reads it'}, {found}"
         elif values is None:
             if found != code:
                 yield at, f"{found} instead of {code}"
         else:
-            if wrong := _unlike(made.topic, values, rows, row_of[at]):
+            if wrong := unlike(made.topic, values, rows, row_of[at]):
                 yield at, wrong
-            expected = _expected(made.topic, values, one.timestamp_ms, books)
+            is_back = part.late_from is not None
+            expected = _expected(made.topic, values, one.timestamp_ms, books, is_back=is_back)
             if found not in expected:
                 yield at, f"{found} instead of {' or '.join(sorted(expected))}"
             elif found == "booked":
@@ -212,10 +272,11 @@ def _counts(size: int, delivered: Delivered) -> Iterator[str]:
     refused = {bad.position for bad in outcome.refused}
     if len(refused) != len(outcome.refused):
         yield "a record is refused twice"
-    if size != outcome.booked + outcome.duplicates + len(refused) + len(outcome.astray):
+    moved = len(outcome.astray) + len(outcome.late)
+    if size != outcome.booked + outcome.duplicates + len(refused) + moved:
         yield "the counts do not add up"
-    if delivered.messages != len(refused) + len(outcome.astray):
-        yield "not every refusal or stray is a message"
+    if delivered.messages != len(refused) + moved:
+        yield "not every refusal, stray or late record is a message"
     if unknown := {bad.code for bad in outcome.refused} - REFUSALS.keys():
         yield f"unknown codes: {unknown}"
     if max((len(bad.reason) for bad in outcome.refused), default=0) > REASON_MAX:
@@ -227,15 +288,19 @@ def _counts(size: int, delivered: Delivered) -> Iterator[str]:
         yield "a transfer is made twice"
 
 
-def _expected(topic: str, values: Mapping[str, Any], timestamp_ms: int, books: Books) -> set[str]:
-    """Return what may become of a record that can be read."""
+def _expected(
+    topic: str, values: Mapping[str, Any], timestamp_ms: int, books: Books, *, is_back: bool
+) -> set[str]:
+    """Return what may become of a record that can be read; of one from the lane all is known."""
     said = oracle()
     if codes := said.identity_refusals(topic, values, timestamp_ms):
         return codes
     account = values["account_id"]
     if partition_of(account.encode(), books.partitions) != 0:
         return {"astray"}
-    late = {"late_beyond_memory"} if books.forgets(account) else set()
+    late = {"late" if books.late_lane else "late_beyond_memory"}
+    if is_back or not books.forgets(account):
+        late = set()
     if _identity(topic, values) in books.booked:
         # What is forgotten may be refused, for any reason that fits; it is never booked again.
         return {"known"} | late | (said.refusals(topic, values, timestamp_ms) if late else set())
@@ -259,43 +324,9 @@ def _identity(topic: str, values: Mapping[str, Any]) -> Identity:
     return kind + values["account_id"], values["source"], values[name], values["revision"]
 
 
-def _rows(taken: ReadSlice) -> dict[str, list[Any]]:
-    """Return what the kernels read, as Python values by field."""
-    of, columns = taken.activities, taken.activities.columns
-    found: dict[str, list[Any]] = {
-        "source": of.source.to_pylist(),
-        "account_id": of.account.to_pylist(),
-        "revision": of.revision.to_pylist(),
-        "session_id": of.activity_id.to_pylist(),
-        "trip_id": of.activity_id.to_pylist(),
-        "programme": _words(of.programme),
-        "vehicle_class": _words(of.vehicle_class),
-        "grid_region": _words(of.region),
-        "origin_region": _words(of.region),
-    }
-    numbers = ("energy_wh", "started_at", "ended_at", "departed_at", "arrived_at")
-    for name in (*numbers, "distance_m", "cargo_kg", "empty_distance_m"):
-        if hasattr(columns, name):
-            found[name] = getattr(columns, name).tolist()
-    return found
-
-
-def _words(words: Any) -> list[str]:
-    return [words.vocabulary[code] for code in words.codes.tolist()]
-
-
-def _unlike(
-    topic: str, values: Mapping[str, Any], rows: Mapping[str, list[Any]], row: int
-) -> str | None:
-    skipped = {"trip_id", "origin_region"} if topic == SESSIONS else {"session_id", "grid_region"}
-    for name in rows.keys() - skipped:
-        if rows[name][row] != values[name]:
-            return f"{name} was read as {rows[name][row]!r:.80}, and is {values[name]!r:.80}"
-    return None
-
-
-def _booked(transfers: pa.RecordBatch, first_offset: int) -> dict[int, dict[str, dict[str, Any]]]:
+def _booked(transfers: pa.RecordBatch, part: Slice) -> dict[int, dict[str, dict[str, Any]]]:
     """Return transfers by position and quantity."""
+    position_of = {offset: at for at, offset in enumerate(part.source_offsets.tolist())}
     names = (
         *("source_offset", "quantity", "amount_mg", "credit_account", "debit_account"),
         *("account_id", "programme", "emissions_mg", "baseline_mg", "transport_kg_km"),
@@ -304,7 +335,7 @@ def _booked(transfers: pa.RecordBatch, first_offset: int) -> dict[int, dict[str,
     booked: dict[int, dict[str, dict[str, Any]]] = {}
     for row in zip(*columns, strict=True):
         one = dict(zip(names, row, strict=True))
-        booked.setdefault(one["source_offset"] - first_offset, {})[one["quantity"]] = one
+        booked.setdefault(position_of[one["source_offset"]], {})[one["quantity"]] = one
     return booked
 
 

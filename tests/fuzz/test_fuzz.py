@@ -19,15 +19,18 @@ from tests.streams.scene import NOW_MS
 SIZES: Final = (1, 200, 1_000, 1_000, 2_000, 2_000)
 
 
+@pytest.mark.parametrize("late_lane", [False, True])
 @pytest.mark.parametrize("partitions", [1, 2])
 def test_mutants_are_booked_known_refused_or_astray_and_good_records_beside_them_are_booked(
-    partitions: int,
+    partitions: int, late_lane: bool
 ) -> None:
-    books = Books(partitions)
+    books = Books(partitions, late_lane=late_lane)
     for number, size in enumerate(SIZES):
         assert list(failures_of(number, 7, books, size=size)) == []
     assert books.worked == sum(SIZES)
     assert len(books.booked) > 500
+    assert (books.late > 5) == late_lane
+    assert len(books.held.breaker._watched) > 5
 
 
 def test_the_same_seed_makes_the_same_mutants_and_all_kinds_of_them() -> None:

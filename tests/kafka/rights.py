@@ -45,9 +45,10 @@ def documented() -> tuple[Right, ...]:
     rights = []
     for line in re.findall(r"(?m)^\| `.*\|$", section[1]):
         users, thing, names, operations = (cell.strip() for cell in line.strip("|").split("|"))
-        (user,) = re.findall(r"^`([^`]+)`", users)
+        # What a user does stands behind a comma, and may name more.
         rights += [
             Right(user, thing, name, operation)
+            for user in re.findall(r"`([^`]+)`", users.partition(",")[0])
             for name in re.findall(r"`([^`]+)`", names)
             for operation in operations.split(", ")
         ]

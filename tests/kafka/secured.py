@@ -9,9 +9,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.error import HTTPError
@@ -37,11 +39,13 @@ from tests import clickhouse_server
 from tests.certificates import Certificates
 from tests.clickhouse_access import USERS_SQL, granted
 from tests.clickhouse_server import User
-from tests.kafka.pipeline import PARTITIONS, STOP_S, Pipeline
+from tests.kafka.pipeline import PARTITIONS, STOP_S, Pipeline, until
 from tests.kafka.rights import Right, allow, documented
 from tests.kafka.server import KafkaServer
 from tests.sinks.bench import plain
 from tests.sinks.facts import session, trip
+from tests.streams import scene
+from tests.streams.scene import DAY_MS
 
 RIGHTS: Final = documented()
 USERS: Final = tuple(dict.fromkeys(right.user for right in RIGHTS))
@@ -55,7 +59,13 @@ STORE_USERS: Final = {
     "sink": "carbonflow_writer",
     "api": "carbonflow_reader",
     "verify": "carbonflow_reader",
+    "worker": "carbonflow_reader",
 }
+TIMES: Final = {
+    "charging-sessions": ("started_at", "ended_at"),
+    "freight-trips": ("departed_at", "arrived_at"),
+}
+ASKING: Final = {"LATE_EVENTS": "ask", "DEDUPE_DAYS": "1"}
 
 
 @dataclass(frozen=True)
@@ -238,6 +248,39 @@ async def send(at: Place) -> None:
                 key=key,
                 partition=wrong,
             )
+
+
+async def forget(at: Place, worker: Part, topic: str = "charging-sessions") -> None:
+    """Let an account book 1 and 2, and a worker that asks forget 1: what is older may be a repeat.
+
+    An account of sessions is anna, one of trips is bert.
+    """
+    now_ms = int(time.time() * 1000)
+    begins, ends = TIMES[topic]
+    await send_one(at, topic, "1", sent_ms=now_ms - 3 * DAY_MS)
+    await until(partial(_has_worked, at, worker, topic, 1))
+    await send_one(at, topic, "2", sent_ms=now_ms, **{begins: now_ms - 1000, ends: now_ms})
+    await until(partial(_has_worked, at, worker, topic, 2))
+
+
+async def send_one(
+    at: Place, topic: str, name: str, *, sent_ms: int | None = None, **changes: int
+) -> None:
+    """Send a session or a trip of 2023, unless changed."""
+    made: Mapping[str, object] = {**scene.SESSION, "session_id": name, **changes}
+    if topic == "freight-trips":
+        made = {**scene.TRIP, "trip_id": name, **changes}
+    one = scene.event(made)
+    async with CarbonflowProducer(at.settings("producer")) as producer:
+        assert producer._producer is not None
+        await producer._producer.send_and_wait(
+            at.settings("producer").topic(topic), one.value, key=one.key, timestamp_ms=sent_ms
+        )
+
+
+async def _has_worked(at: Place, worker: Part, topic: str, events: int) -> bool:
+    worker.check()
+    return sum((await at.pipeline.committed(at.pipeline.group, [topic])).values()) >= events
 
 
 async def moved(at: Place) -> dict[str, int]:

@@ -7,6 +7,7 @@ process of production (`tests.kafka.secured`).
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from tests.clickhouse_access import USERS_SQL, granted
 from tests.kafka.pipeline import PARTITIONS, WAIT_S, until
 from tests.kafka.rights import Right
 from tests.kafka.secured import (
+    ASKING,
     EVENTS,
     RIGHTS,
     STRAYS,
@@ -32,9 +34,11 @@ from tests.kafka.secured import (
     Place,
     all_is_worked,
     balance_of,
+    forget,
     moved,
     place,
     send,
+    send_one,
 )
 from tests.kafka.server import ADMIN, KafkaServer, Security
 from tests.kafka.test_pipeline import check_books
@@ -192,6 +196,59 @@ def test_a_worker_needs_each_of_its_rights(right: Right, play: Callable[..., Non
             after = await moved(at)
             assert after["sink"] == before["sink"]
             assert after["worker"] - before["worker"] <= STRAYS
+
+    play(scenario, [each for each in RIGHTS if each != right])
+
+
+def test_a_worker_that_asks_is_a_reader_of_the_store(play: Callable[..., None]) -> None:
+    async def scenario(at: Place) -> None:
+        worker, sink = at.start("worker", "asker", **ASKING), at.start("sink", "sink")
+        api = at.start("api", "reader")
+        await forget(at, worker)
+        await send_one(at, "charging-sessions", "1")
+        await send_one(at, "charging-sessions", "3")
+
+        async def told_apart() -> bool:
+            for part in (worker, sink, api):
+                part.check()
+            anna = await asyncio.to_thread(balance_of, api, "anna") or {}
+            return (anna.get("session_count"), anna.get("duplicate_count")) == (3, 1)
+
+        await until(told_apart)
+        assert "late events wait" not in worker.said()
+        at.deployment.check_silence(*(part.said() for part in at.parts))
+        assert [worker.stop(), sink.stop(), api.stop()] == [0, 0, 0]
+
+    play(scenario)
+
+
+OF_A_WORKER: Final = {replace(right, user="asker") for right in RIGHTS if right.user == "worker"}
+OF_ASKING: Final = [right for right in RIGHTS if right.user == "asker" and right not in OF_A_WORKER]
+
+
+def test_a_worker_that_asks_has_each_right_of_one_that_does_not() -> None:
+    assert set(RIGHTS) >= OF_A_WORKER
+    assert len(OF_ASKING) == 5
+
+
+@pytest.mark.parametrize("right", OF_ASKING, ids=str)
+def test_a_worker_that_asks_needs_each_of_its_rights(
+    right: Right, play: Callable[..., None]
+) -> None:
+    async def scenario(at: Place) -> None:
+        topic = "freight-trips" if right.name == "late-freight-trips" else "charging-sessions"
+        admins = at.start("worker", ADMIN, **ASKING)
+        await forget(at, admins, topic)
+        assert admins.stop() == 0
+        await send_one(at, topic, "3")
+        status, said = await at.ended(at.start("worker", "asker", **ASKING))
+        assert status == 1, said
+        thing = "consumer group" if right.thing == "group" else right.thing
+        assert f"the broker forbids the use of a {thing}: " in said, said
+        assert at.prefix + right.name in said, said
+        # What cannot be put into its lane is left where it was.
+        worked = await at.pipeline.committed(at.pipeline.group, [topic])
+        assert sum(worked.values()) == 2 or right.operation != "Write"
 
     play(scenario, [each for each in RIGHTS if each != right])
 

@@ -53,7 +53,13 @@ class _RestoredFirst(Book):
 
 
 async def _committed_before_sent(
-    producer: Any, settings: Any, group_id: str, part: Slice, outcome: Outcome, partitions: int
+    producer: Any,
+    settings: Any,
+    group_id: str,
+    part: Slice,
+    outcome: Outcome,
+    partitions: int,
+    **beside: str,
 ) -> int | None:
     """Commit the offset, and what it stands for in a transaction after it."""
     nothing = replace(
@@ -64,8 +70,8 @@ async def _committed_before_sent(
         astray=outcome.astray[:0],
         astray_accounts=[],
     )
-    await delivery.deliver(producer, settings, group_id, part, nothing, partitions)
-    return await delivery.deliver(producer, settings, group_id, part, outcome, partitions)
+    await delivery.deliver(producer, settings, group_id, part, nothing, partitions, **beside)
+    return await delivery.deliver(producer, settings, group_id, part, outcome, partitions, **beside)
 
 
 def _remembers_nothing(_memory: Memory, _account: Any, hashes: Any) -> Any:

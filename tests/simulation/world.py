@@ -347,6 +347,8 @@ def _simulated(
         "streams.book.AIOKafkaAdminClient": clients.Admin,
         "streams.book.fetch_columns": clients.fetch_columns,
         "streams.book.time": clock,
+        "streams.recall.AIOKafkaAdminClient": clients.Admin,
+        "streams.recall.time": clock,
         "streams.restore.AIOKafkaConsumer": clients.Consumer,
         "streams.restore.fetch_columns": clients.fetch_columns,
         "streams.restore.time": clock,

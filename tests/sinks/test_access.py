@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
 import pytest
 from chdb.state.sqlitelike import Connection
 
+from sinks.booked import booked_already
 from sinks.connect import Client, StoreError, StoreSettings, connect, is_away, reason
 from sinks.migrate import migrate, statements
 from sinks.queries import FactorFilter, Queries, RefusalFilter
@@ -144,7 +146,7 @@ def write(client: Client) -> None:
 
 
 def read(client: Client) -> None:
-    """Do what API, questions, verify and restating ask of the store, and look at the answers."""
+    """Ask what API, questions, verify, restating and an asking worker do; look at the answers."""
     queries = Queries(client)
     assert queries.ping()
     assert [queries.balance(account) is None for account in ("ann", "nobody")] == [False, True]
@@ -155,6 +157,8 @@ def read(client: Client) -> None:
     assert session is not None
     assert trip is not None
     assert queries.factors_behind(charged, session) == ()
+    ids = pa.array([charged.transfer_id, "charging:nobody:0:0:emission:0"])
+    assert booked_already(client, pa.array(["ann", "ann"]), ids).tolist() == [True, False]
     assert len(queries.factors(FactorFilter(kind="grid_hourly")).items) == 2
     assert queries.factor("r1", factor(0)["factor_id"]) is not None
     assert len(queries.refusals(RefusalFilter()).items) == 1

@@ -137,6 +137,31 @@ def test_a_refusal_loses_its_bytes_and_still_accounts_for_its_record(good: Facts
     assert erased(good) == NOTHING
 
 
+def test_the_account_is_named_neither_by_its_refusals_nor_by_their_replays(good: Facts) -> None:
+    replay = {"origin": "replay", "reason": "It was sent again.", "value": b"", "attempt": 1}
+    good.put(
+        "refusals",
+        refusal(6, key=b"bob", account_id="bob"),
+        refusal(7, key=b"x", account_id="bob", code="too_long"),
+        refusal(8, key=b"ann", account_id="ann"),
+    )
+    good.put(
+        "refusals",
+        refusal(9, **replay, replay_of="0-6", key=b"bob", account_id="bob"),
+        refusal(10, **replay, replay_of="0-8", key=b"ann", account_id="ann"),
+    )
+    assert erased(good).refusals == 2
+    told = "SELECT _offset, origin, account_id, key, replay_of FROM {db}.refusals ORDER BY _offset"
+    assert rows(good, told) == [
+        (6, "worker", "", None, ""),
+        (7, "worker", "", None, ""),
+        (8, "worker", "ann", "ann", ""),
+        (9, "replay", "", None, "0-6"),
+        (10, "replay", "ann", "ann", "0-8"),
+    ]
+    assert erased(good) == NOTHING
+
+
 def test_a_refused_session_is_found_by_its_place_whatever_its_key(good: Facts) -> None:
     good.put("charging_sessions", session(6, account_id="bob"), session(7, partition=1))
     good.put("refusals", refusal(6, key=b"x", value=b"bob"), refusal(7, key=b"x", value=b"ann"))

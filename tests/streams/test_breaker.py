@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from streams.accounts import Accounts
-from streams.breaker import WATCHED_MAX, Breaker, BreakerOpen
+from streams.breaker import KEPT_BYTES_MAX, KEPT_MAX, WATCHED_MAX, Breaker, BreakerOpen
 from streams.read import read
 from streams.slice import Slice
 from streams.step import step
@@ -165,3 +166,91 @@ def test_it_says_which_codes_where_and_how_to_go_on() -> None:
 
 def test_zero_is_never() -> None:
     check(Breaker(0), part_of([BROKEN, bad()] * 100))
+
+
+def again(breaker: Breaker, run_max: int = 0, **limits: Any) -> Breaker:
+    """Return the breaker of a process that is started after another."""
+    made = Breaker(run_max, **limits)
+    made.recall([breaker.kept(1)])
+    return made
+
+
+def test_a_run_goes_on_over_restarts() -> None:
+    breaker = Breaker(5)
+    check(breaker, part_of([bad("s"), BROKEN, bad("s")]))
+    breaker = again(breaker, 5)
+    check(breaker, part_of([bad("s"), bad("s"), BROKEN, good()]))
+    with pytest.raises(BreakerOpen, match=r"'s': 5 of .* 5 in a row.*\(5 energy_out_of_range\)"):
+        check(again(breaker, 5), part_of([bad("s")]))
+
+
+def test_a_share_goes_on_over_restarts() -> None:
+    breaker = Breaker(0, share_max=0.5, share_records_min=20)
+    for _ in range(9):
+        check(breaker, part_of([bad("s"), good("s")]))
+        breaker = again(breaker, share_max=0.5, share_records_min=20)
+    with pytest.raises(BreakerOpen, match="a share of 50%"):
+        check(breaker, part_of([bad("s"), good("s")]))
+
+
+def test_a_source_that_was_mended_goes_on() -> None:
+    breaker = Breaker(100, share_max=0.5, share_records_min=20)
+    check(breaker, part_of([bad("s")] * 19))
+    breaker = again(breaker, 100, share_max=0.5, share_records_min=20)
+    for number in range(10):
+        check(breaker, part_of([bad("s", number), *(good("s", n) for n in range(9))]))
+    assert breaker._watched["s"].run == 0
+
+
+def test_the_newest_account_counts() -> None:
+    older, newer, latest = Breaker(5), Breaker(5), Breaker(5)
+    check(older, part_of([bad("s")] * 4))
+    check(newer, part_of([bad("s")] * 2))
+    latest.recall([older.kept(100), newer.kept(101), older.kept(99)])
+    check(latest, part_of([bad("s")] * 2))
+    with pytest.raises(BreakerOpen, match="5 in a row"):
+        check(latest, part_of([bad("s")]))
+
+
+def test_an_account_of_nothing_is_newer_than_one_of_something() -> None:
+    older, latest = Breaker(5), Breaker(5)
+    check(older, part_of([bad("s")] * 4))
+    latest.recall([older.kept(100), Breaker(0).kept(101)])
+    check(latest, part_of([bad("s")] * 4))
+
+
+@pytest.mark.parametrize("name", ["s", "张" * 100, "\0" * 300, '"\\' * 200, "\ud7ff\U0010ffff"])
+def test_what_is_kept_fits_beside_an_offset(name: str) -> None:
+    breaker = Breaker(1_000)
+    check(breaker, part_of([bad(f"{name}{n}") for n in range(100) for _ in range(n + 1)]))
+    text = breaker.kept(2**53)
+    assert len(text.encode()) <= KEPT_BYTES_MAX
+    kept = again(breaker)._watched
+    assert 0 < len(kept) <= KEPT_MAX
+    assert all(breaker._watched[source] == watched for source, watched in kept.items())
+    assert f"{name}99" in kept
+
+
+def test_a_name_that_does_not_fit_leaves_room_for_others() -> None:
+    breaker = Breaker(1_000)
+    check(breaker, part_of([*[bad("x" * KEPT_BYTES_MAX)] * 3, bad("s")]))
+    assert list(again(breaker)._watched) == ["s"]
+
+
+@pytest.mark.parametrize("text", ["x", "[]", "{}", '{"at":1,"refused":[[1]]}', '{"at":null}', "1"])
+def test_what_somebody_else_wrote_is_told_and_left(
+    text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    breaker, kept = Breaker(5), Breaker(5)
+    check(kept, part_of([bad("s")] * 4))
+    breaker.recall([text, kept.kept(1)])
+    assert "is no account of refusals" in caplog.text
+    with pytest.raises(BreakerOpen, match="5 in a row"):
+        check(breaker, part_of([bad("s")]))
+
+
+def test_without_limits_what_was_counted_is_forgotten() -> None:
+    breaker = Breaker(5)
+    check(breaker, part_of([bad("s")] * 4))
+    breaker = again(again(breaker, 0), 5)
+    check(breaker, part_of([bad("s")] * 4))

@@ -18,6 +18,7 @@ from streams.accounts import Accounts
 from streams.delivery import messages_of_refusals
 from streams.slice import Slice
 from tests.streams.deployment import PARTITIONS, WAIT_S, Deployment, deployment
+from tests.streams.restarts import restarts_let_nothing_more_through
 from tests.streams.scene import SESSIONS, event, session, shipped_factors, work
 
 Scenario = Callable[[Deployment], Coroutine[Any, Any, None]]
@@ -105,6 +106,10 @@ def test_the_breaker_stops_the_worker_with_offsets_unmoved(broker: str, tmp_path
         assert len(await made.read("refusals")) == 6
 
     played(broker, tmp_path, scenario)
+
+
+def test_restarts_let_nothing_more_through(broker: str, tmp_path: Path) -> None:
+    played(broker, tmp_path, restarts_let_nothing_more_through)
 
 
 def fetched(headers: Headers, *, mend: Callable[[bytes], bytes] = bytes) -> Slice:

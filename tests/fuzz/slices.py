@@ -40,7 +40,7 @@ from tests.fuzz.mutants import Case, case
 from tests.fuzz.oracle import Oracle
 from tests.fuzz.wire import RECORD_OF
 from tests.fuzz.wire import read as read_one
-from tests.streams.scene import DAY_MS, SESSIONS, rules
+from tests.streams.scene import DAY_MS, NOW_MS, SESSIONS, rules
 
 MESSAGE_BYTES_MAX: Final = 1_048_588
 """What a broker takes unless it is told otherwise (`message.max.bytes`)."""
@@ -142,7 +142,7 @@ def worked(part: Slice, accounts: Accounts, by: Rules, held: Held) -> tuple[Read
     held.check(taken, outcome)
     transfers, balances = composed(outcome)
     others = list(packed(_builder, messages_of_refusals(part, outcome)))
-    others += packed(_builder, messages_late(part, outcome))
+    others += packed(_builder, messages_late(part, outcome, now_ms=NOW_MS))
     for messages in messages_astray(part, outcome, by.partitions).values():
         others += packed(_builder, messages)
     sizes = [one.size() for one in (*transfers, *balances, *others)]

@@ -168,7 +168,7 @@ def test_zero_is_never() -> None:
     check(Breaker(0), part_of([BROKEN, bad()] * 100))
 
 
-def again(breaker: Breaker, run_max: int = 0, **limits: Any) -> Breaker:
+def again(breaker: Breaker, run_max: int, **limits: Any) -> Breaker:
     """Return the breaker of a process that is started after another."""
     made = Breaker(run_max, **limits)
     made.recall([breaker.kept(1)])
@@ -225,7 +225,7 @@ def test_what_is_kept_fits_beside_an_offset(name: str) -> None:
     check(breaker, part_of([bad(f"{name}{n}") for n in range(100) for _ in range(n + 1)]))
     text = breaker.kept(2**53)
     assert len(text.encode()) <= KEPT_BYTES_MAX
-    kept = again(breaker)._watched
+    kept = again(breaker, 1_000)._watched
     assert 0 < len(kept) <= KEPT_MAX
     assert all(breaker._watched[source] == watched for source, watched in kept.items())
     assert f"{name}99" in kept
@@ -234,7 +234,7 @@ def test_what_is_kept_fits_beside_an_offset(name: str) -> None:
 def test_a_name_that_does_not_fit_leaves_room_for_others() -> None:
     breaker = Breaker(1_000)
     check(breaker, part_of([*[bad("x" * KEPT_BYTES_MAX)] * 3, bad("s")]))
-    assert list(again(breaker)._watched) == ["s"]
+    assert list(again(breaker, 1_000)._watched) == ["s"]
 
 
 @pytest.mark.parametrize("text", ["x", "[]", "{}", '{"at":1,"refused":[[1]]}', '{"at":null}', "1"])

@@ -26,7 +26,7 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from schemas.settings import BrokerSettings
 from streams.warm import SESSION
 from tests import clickhouse_server

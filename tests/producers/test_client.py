@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from carbon.factors import Factor
-from producers.client import RAW_BYTES_MAX, CarbonflowProducer
+from producers.client.columns import RAW_BYTES_MAX, CarbonflowProducer
 from producers.files import read_file
 from producers.load import Loaded, Progress, load_files
 from producers.mapping import load_mapping

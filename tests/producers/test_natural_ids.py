@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from producers.files import read_file
 from producers.load import load_files
 from producers.mapping import parse_mapping

@@ -34,9 +34,15 @@ from schemas.framing import VALUE_BYTES_MAX, frame
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_SHORT: Final = tuple(bytes([zigzag]) for zigzag in range(128))
-_PAIRS: Final = tuple(bytes([low & 127 | 128, low >> 7 | 128]) for low in range(1 << 14))
+_PAIR: Final = (1 << 14) - 1
+_PAIRS: Final = tuple(bytes([low & 127 | 128, low >> 7 | 128]) for low in range(_PAIR + 1))
 """Two bytes of a varint that goes on: an instant is three of them."""
+_LAST: Final = tuple(
+    bytes([low] if low < 128 else [low & 127 | 128, low >> 7]) for low in range(_PAIR + 1)
+)
+"""The last bytes of a varint, two at most."""
+_L: Final = tuple(chr(2 * length) for length in range(64))
+"""The length of a text, where it takes one byte: an f-string writes such texts all at once."""
 _INT_BITS, _LONG_BITS = 32, 64
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -176,32 +182,42 @@ def _session(record: ChargingSession, timestamp_ms: int, account: str | None) ->
         session_id, source, account_id, programme, vehicle_class, grid_region, started_at, ended_at,
         energy_wh, meter_side, current, operator_id, evse_id, reversal_of, revision,
     ) = record  # fmt: skip
-    identity = source.encode(), session_id.encode(), account_id.encode()
+    account = account_id if account is None else account
+    texts = session_id, source, account, programme, vehicle_class, grid_region, operator_id, evse_id
+    try:
+        names = (
+            f"{_L[len(session_id)]}{session_id}{_L[len(source)]}{source}{_L[len(account)]}{account}"
+            f"{_L[len(programme)]}{programme}{_L[len(vehicle_class)]}{vehicle_class}"
+            f"{_L[len(grid_region)]}{grid_region}"
+        ).encode()
+        places = f"{_L[len(operator_id)]}{operator_id}{_L[len(evse_id)]}{evse_id}".encode()
+        plain = "".join(texts).isascii()  # It fails where something is no text.
+    except IndexError:
+        plain = False
+    if not plain:
+        names, places = _texts(*texts[:6]), _texts(*texts[6:])
     value = b"".join(
         (
             _SESSION_FRAME,
-            _text(session_id),
-            _text(source),
-            _text(account_id if account is None else account),
-            _text(programme),
-            _text(vehicle_class),
-            _text(grid_region),
+            names,
             _long(started_at),
             _long(ended_at),
             _long(energy_wh),
             _METER_SIDE[meter_side],
             _CURRENT[current],
-            _text(operator_id),
-            _text(evse_id),
-            b"\0" if reversal_of is None else b"\2" + _text(reversal_of),
+            places,
+            b"\0" if reversal_of is None else b"\2" + _texts(reversal_of),
             _long(revision, _INT_BITS),
         )
     )
-    if code := broken_by_identity(*identity):
-        raise RefusedError(code, REFUSALS[code])
-    _refuse(broken_by_message(timestamp_ms, revision))
-    _refuse(broken_by_future(ended_at, timestamp_ms))
-    _refuse(broken_by_session(energy_wh, started_at, ended_at))
+    _refuse(
+        broken_by_identity(source.encode(), session_id.encode(), account_id.encode()),
+        (
+            *broken_by_message(timestamp_ms, revision),
+            *broken_by_future(ended_at, timestamp_ms),
+            *broken_by_session(energy_wh, started_at, ended_at),
+        ),
+    )
     return value
 
 
@@ -211,17 +227,11 @@ def _trip(record: FreightTrip, timestamp_ms: int, account: str | None) -> bytes:
         departed_at, arrived_at, distance_m, distance_basis, cargo_kg, empty_distance_m,
         energy_used, origin_region, destination_region, data_grade, reversal_of, revision,
     ) = record  # fmt: skip
-    identity = source.encode(), trip_id.encode(), account_id.encode()
+    account = account_id if account is None else account
     value = b"".join(
         (
             _TRIP_FRAME,
-            _text(trip_id),
-            _text(source),
-            _text(account_id if account is None else account),
-            _text(programme),
-            _text(vehicle_id),
-            _text(vehicle_class),
-            _text(energy_carrier),
+            _texts(trip_id, source, account, programme, vehicle_id, vehicle_class, energy_carrier),
             _long(departed_at),
             _long(arrived_at),
             _long(distance_m),
@@ -229,40 +239,42 @@ def _trip(record: FreightTrip, timestamp_ms: int, account: str | None) -> bytes:
             _long(cargo_kg),
             _long(empty_distance_m),
             b"\0" if energy_used is None else b"\2" + _long(energy_used),
-            _text(origin_region),
-            _text(destination_region),
+            _texts(origin_region, destination_region),
             _DATA_GRADE[data_grade],
-            b"\0" if reversal_of is None else b"\2" + _text(reversal_of),
+            b"\0" if reversal_of is None else b"\2" + _texts(reversal_of),
             _long(revision, _INT_BITS),
         )
     )
-    if code := broken_by_identity(*identity):
-        raise RefusedError(code, REFUSALS[code])
-    _refuse(broken_by_message(timestamp_ms, revision))
-    _refuse(broken_by_future(arrived_at, timestamp_ms))
     _refuse(
-        broken_by_trip(
-            departed_at=departed_at,
-            arrived_at=arrived_at,
-            distance_m=distance_m,
-            empty_distance_m=empty_distance_m,
-            cargo_kg=cargo_kg,
-            energy_used=used_or_not_given(energy_used),
-        )
+        broken_by_identity(source.encode(), trip_id.encode(), account_id.encode()),
+        (
+            *broken_by_message(timestamp_ms, revision),
+            *broken_by_future(arrived_at, timestamp_ms),
+            *broken_by_trip(
+                departed_at=departed_at,
+                arrived_at=arrived_at,
+                distance_m=distance_m,
+                empty_distance_m=empty_distance_m,
+                cargo_kg=cargo_kg,
+                energy_used=used_or_not_given(energy_used),
+            ),
+        ),
     )
     return value
 
 
-def _refuse(rules: Broken) -> None:
+def _refuse(broken_identity: str, rules: Broken) -> None:
+    if broken_identity:
+        raise RefusedError(broken_identity, REFUSALS[broken_identity])
     for broken, code in rules:
         if broken:
             raise RefusedError(code, REFUSALS[code])
 
 
-def _text(text: str) -> bytes:
-    encoded = text.encode()
-    size = len(encoded)
-    return (_SHORT[size + size] if size < 64 else _long(size)) + encoded
+def _texts(*texts: str) -> bytes:
+    """Return texts, each behind its length in bytes."""
+    encoded = [text.encode() for text in texts]
+    return b"".join([part for text in encoded for part in (_long(len(text)), text)])
 
 
 def _long(number: int, bits: int = _LONG_BITS) -> bytes:
@@ -270,21 +282,20 @@ def _long(number: int, bits: int = _LONG_BITS) -> bytes:
     if type(number) is not int:
         raise _MistypedError
     zigzag = number + number if number >= 0 else -number - number - 1
-    if zigzag < 128:
-        return _SHORT[zigzag]
+    if zigzag <= _PAIR:
+        return _LAST[zigzag]
     if zigzag >> bits:
         raise _MistypedError
-    begin = b""
-    while zigzag >= 1 << 14:
-        begin += _PAIRS[zigzag & 0x3FFF]
+    begin = _PAIRS[zigzag & _PAIR]
+    zigzag >>= 14
+    while zigzag > _PAIR:
+        begin += _PAIRS[zigzag & _PAIR]
         zigzag >>= 14
-    if zigzag < 128:
-        return begin + _SHORT[zigzag]
-    return begin + _PAIRS[zigzag & 0x7F][:1] + _SHORT[zigzag >> 7]
+    return begin + _LAST[zigzag]
 
 
 def _symbols(*names: str) -> Mapping[str, bytes]:
-    return {name: _SHORT[2 * index] for index, name in enumerate(names)}
+    return {name: _LAST[2 * index] for index, name in enumerate(names)}
 
 
 _METER_SIDE: Final = _symbols("grid", "dispenser")

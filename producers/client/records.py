@@ -9,8 +9,8 @@ one that the worker would refuse, with the same code. What depends on programmes
 books only the worker can know: `programme_unknown`, `factor_not_found`, `original_unknown` and the
 like come from there.
 
-Written by hand because it is done for every record: in 2.2 us where fastavro takes 5.2 (10.2 with
-its validation). Tests hold the bytes against fastavro's.
+Written by hand because it is done for every record: all of it takes 3.2 us, where fastavro takes
+5.2 to write and 10.2 with its validation. Tests hold the bytes against fastavro's.
 """
 
 import re
@@ -96,7 +96,8 @@ Activity: TypeAlias = ChargingSession | FreightTrip
 SCHEMA_ID_OF: Final[Mapping[type[Activity], int]] = {ChargingSession: 1, FreightTrip: 2}
 """The version that is written here; a newer one gets its own id, and this one keeps its."""
 
-_SESSION_FRAME, _TRIP_FRAME = frame(1), frame(2)
+_SESSION_FRAME: Final = frame(SCHEMA_ID_OF[ChargingSession])
+_TRIP_FRAME: Final = frame(SCHEMA_ID_OF[FreightTrip])
 
 
 class RefusedError(ValueError):
@@ -126,23 +127,22 @@ def instant_ms(moment: datetime) -> int:
     return (moment - _EPOCH) // _MILLISECOND
 
 
-def written(record: Activity, timestamp_ms: int, account: str | None = None) -> bytes:
+def written(record: Activity, timestamp_ms: int) -> bytes:
     """Return a record as the value of a message, framed.
 
     Args:
         record: The record.
         timestamp_ms: The timestamp of its message.
-        account: What stands for its account, where that is a pseudonym.
 
     Raises:
         RefusedError: The worker would refuse it.
     """
     try:
         if type(record) is ChargingSession:
-            value = _session(record, timestamp_ms, account)
+            value = _session(record, timestamp_ms)
         else:
             assert type(record) is FreightTrip, f"a {type(record).__name__} is no record"
-            value = _trip(record, timestamp_ms, account)
+            value = _trip(record, timestamp_ms)
     except (AttributeError, TypeError, KeyError, UnicodeEncodeError, _MistypedError):
         said = mistyped(record)
         if said is None:
@@ -177,17 +177,18 @@ class _MistypedError(Exception):
     """A value is no int of its field; `mistyped` says which."""
 
 
-def _session(record: ChargingSession, timestamp_ms: int, account: str | None) -> bytes:
+def _session(record: ChargingSession, timestamp_ms: int) -> bytes:
     (
         session_id, source, account_id, programme, vehicle_class, grid_region, started_at, ended_at,
         energy_wh, meter_side, current, operator_id, evse_id, reversal_of, revision,
     ) = record  # fmt: skip
-    account = account_id if account is None else account
-    texts = session_id, source, account, programme, vehicle_class, grid_region, operator_id, evse_id
+    texts = (
+        session_id, source, account_id, programme, vehicle_class, grid_region, operator_id, evse_id
+    )  # fmt: skip
     try:
         names = (
-            f"{_L[len(session_id)]}{session_id}{_L[len(source)]}{source}{_L[len(account)]}{account}"
-            f"{_L[len(programme)]}{programme}{_L[len(vehicle_class)]}{vehicle_class}"
+            f"{_L[len(session_id)]}{session_id}{_L[len(source)]}{source}"
+            f"{_L[len(account_id)]}{account_id}{_L[len(programme)]}{programme}{_L[len(vehicle_class)]}{vehicle_class}"
             f"{_L[len(grid_region)]}{grid_region}"
         ).encode()
         places = f"{_L[len(operator_id)]}{operator_id}{_L[len(evse_id)]}{evse_id}".encode()
@@ -221,17 +222,18 @@ def _session(record: ChargingSession, timestamp_ms: int, account: str | None) ->
     return value
 
 
-def _trip(record: FreightTrip, timestamp_ms: int, account: str | None) -> bytes:
+def _trip(record: FreightTrip, timestamp_ms: int) -> bytes:
     (
         trip_id, source, account_id, programme, vehicle_id, vehicle_class, energy_carrier,
         departed_at, arrived_at, distance_m, distance_basis, cargo_kg, empty_distance_m,
         energy_used, origin_region, destination_region, data_grade, reversal_of, revision,
     ) = record  # fmt: skip
-    account = account_id if account is None else account
     value = b"".join(
         (
             _TRIP_FRAME,
-            _texts(trip_id, source, account, programme, vehicle_id, vehicle_class, energy_carrier),
+            _texts(
+                trip_id, source, account_id, programme, vehicle_id, vehicle_class, energy_carrier
+            ),
             _long(departed_at),
             _long(arrived_at),
             _long(distance_m),

@@ -16,9 +16,10 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from carbon.refusal import REFUSALS
 from producers.client.delivery import Delivery, Message, Report
 from producers.client.direct import LOG, Direct
-from producers.client.records import SCHEMA_ID_OF, Activity, written
+from producers.client.records import SCHEMA_ID_OF, Activity, RefusedError, written
 from producers.client.settings import ClientSettings
 from producers.client.spooled import Spooled
 from producers.pseudonyms import Pseudonyms
@@ -90,7 +91,10 @@ class Sending:
         timestamp_ms = self._clock_ms()
         value, account = written(record, timestamp_ms), record.account_id
         if self._pseudonyms is not None:
-            account = self._pseudonyms.of(record.programme, account)
+            natural_id = account.strip()  # As the loaders do: one id is one account.
+            if not natural_id:
+                raise RefusedError("identity_invalid", REFUSALS["identity_invalid"])
+            account = self._pseudonyms.of(record.programme, natural_id)
             value = written(record._replace(account_id=account), timestamp_ms)
         return Message(self._topics[type(record)], account.encode(), value, timestamp_ms)
 

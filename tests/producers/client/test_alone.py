@@ -44,7 +44,7 @@ print(*sorted(name for name in outside if getattr(sys.modules.get(name), "__file
 
 
 def extra() -> list[str]:
-    """Return the packages that `pip install carbonflow[client]` brings, theirs among them."""
+    """Return the packages that the extra `client` brings, those that they need among them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pins = [*project["dependencies"], *project["optional-dependencies"]["client"]]
     names = [pin.split("==")[0] for pin in pins]

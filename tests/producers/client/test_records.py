@@ -218,7 +218,7 @@ def test_the_client_refuses_what_the_worker_refuses_with_the_same_code(
 
 
 def test_every_code_that_is_checked_is_given_by_both() -> None:
-    by_code = {
+    by_code: dict[str, tuple[Activity, int]] = {
         "identity_invalid": (charging(session_id=""), NOW_MS),
         "identity_too_long": (freight(trip_id="x" * 1001), NOW_MS),
         "timestamp_invalid": (charging(), -1),

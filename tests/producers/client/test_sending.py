@@ -137,11 +137,11 @@ def test_only_pseudonyms_leave_the_process(
         settings = replace(settings, client_spool=folder)
     natural, seen = "DE-8AA-C123456", []
     with Client(settings, pseudonyms(), clock_ms=lambda: NOW_MS) as client:
-        client.send(charging(account_id=natural))
+        client.send(charging(account_id=f" {natural} "))
         with pytest.raises(NoKeyError, match="'cn-freight'"):
             client.send(freight(account_id=natural))
         with pytest.raises(RefusedError, match="identity_invalid"):
-            client.send(charging(account_id=""))
+            client.send(charging(account_id=" "))
         seen += [path.read_bytes() for path in folder.iterdir()]
         client.flush(REPORT_S_MAX)
     (message,) = arrived(settings.broker, "charging-sessions")

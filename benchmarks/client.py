@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +32,7 @@ from benchmarks.contestants import ROOT
 from benchmarks.report import merge_results, write_section
 from benchmarks.surroundings import machine
 from embedded.broker import Broker
-from producers.client.delivery import State
+from producers.client.delivery import Delivery, State
 from producers.client.records import ChargingSession
 from producers.client.settings import ClientSettings
 from producers.client.sync import Client
@@ -42,6 +43,9 @@ BAR_PER_S: Final = 100_000
 ACCOUNTS: Final = 20_000
 ENDED_AT: Final = 1_700_000_000_000
 FLUSH_S_MAX: Final = 300.0
+KEPT: Final = 20_000
+IN_FLIGHT: Final = 6
+"""So many times KEPT records, and more than the client lets wait, until reports are looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,14 +97,22 @@ def session(number: int) -> ChargingSession:
 def send(settings: ClientSettings, count: int) -> Sent:
     """Send sessions and return what it took; each must have a sound report."""
     wanted = State.DELIVERED if settings.client_spool is None else State.SPOOLED
+    kept: list[list[Delivery]] = []
+    states: Counter[State | None] = Counter()
     with Client(settings) as client:
         client.send(session(0)).result(60)  # The connection is no part of it.
         client.flush(FLUSH_S_MAX)
         before, started = _cpu_s(), time.perf_counter()
-        deliveries = [client.send(session(number)) for number in range(1, count + 1)]
+        for first in range(0, count, KEPT):
+            numbers = range(first, min(first + KEPT, count))
+            kept.append([client.send(session(number)) for number in numbers])
+            if len(kept) > IN_FLIGHT:
+                states.update([delivery.state for delivery in kept.pop(0)])
         client.flush(FLUSH_S_MAX)
         wall_s, cpu_s = time.perf_counter() - started, _cpu_s() - before
-    if {delivery.report().state for delivery in deliveries} != {wanted}:
+    for deliveries in kept:
+        states.update([delivery.state for delivery in deliveries])
+    if states != {wanted: count}:
         raise click.ClickException("a record has no sound report")
     rss_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return Sent(records=count, wall_s=wall_s, cpu_s=cpu_s, rss_bytes=rss_kib * 1024)

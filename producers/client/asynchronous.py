@@ -16,9 +16,9 @@ from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
-from producers.client.delivery import Delivery, NotDeliveredError, Report
+from producers.client.delivery import Delivery, Report
 from producers.client.records import Activity
-from producers.client.sending import Sending, now_ms, told
+from producers.client.sending import Sending, missing, now_ms
 from producers.client.settings import ClientSettings
 from producers.pseudonyms import Pseudonyms
 
@@ -53,10 +53,7 @@ class AsyncClient:
         trace: TracebackType | None,
     ) -> None:
         sending, self._sending = self._opened, None
-        left = await asyncio.to_thread(sending.way.close, sending.close_s_max)
-        said = told(left, failing=error is not None)
-        if left and error is None:
-            raise NotDeliveredError(said)
+        await asyncio.to_thread(sending.close, failing=error is not None)
 
     @property
     def waiting(self) -> int:
@@ -89,9 +86,10 @@ class AsyncClient:
 
         Raises:
             NotDeliveredError: It has not within this time; what is missing is still on its way.
+            SpoolError: What is in the spool cannot be sent.
         """
         if left := await asyncio.to_thread(self._opened.way.flush, s_max):
-            raise NotDeliveredError(told(left, failing=False))
+            raise missing(left)
 
     @property
     def _opened(self) -> Sending:

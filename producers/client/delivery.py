@@ -75,9 +75,9 @@ class Delivery:
         self._waiting: list[Callable[[Delivery], None]] | None = None
 
     @property
-    def done(self) -> bool:
-        """Whether there is a report."""
-        return self._state is not None
+    def state(self) -> State | None:
+        """What became of the record; None while there is no report."""
+        return self._state
 
     def report(self) -> Report:
         """Return the report.

@@ -27,6 +27,8 @@ LOG: Final = logging.getLogger("carbonflow.client")
 SERVED_EVERY: Final = 256
 BUSY_S: Final = 0.005
 QUIET_S: Final = 0.05
+LAST_REPORTS_S: Final = 5.0
+"""More than reports of what was given up take."""
 
 
 class Direct:
@@ -83,7 +85,7 @@ class Direct:
         self._server.join()
         if left:
             self._kafka.purge()
-            self._kafka.flush(QUIET_S)
+            self._kafka.flush(LAST_REPORTS_S)
         return left
 
     def _serve(self) -> None:

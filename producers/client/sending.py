@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from threading import Lock
 from typing import Final, Protocol
 
 from carbon.refusal import REFUSALS
-from producers.client.delivery import Delivery, Message, Report
+from producers.client.delivery import Delivery, Message, NotDeliveredError, Report
 from producers.client.direct import LOG, Direct
 from producers.client.records import SCHEMA_ID_OF, Activity, RefusedError, written
 from producers.client.settings import ClientSettings
+from producers.client.spool import SpoolError
 from producers.client.spooled import Spooled
 from producers.pseudonyms import Pseudonyms
 from producers.targets import topic_of
@@ -70,7 +72,7 @@ class Sending:
         clock_ms: Callable[[], int],
     ) -> None:
         self.block_s_max = settings.client_block_s_max
-        self.close_s_max = settings.client_close_s_max
+        self._close_s_max = settings.client_close_s_max
         self.way: Way = (
             Direct(settings) if settings.client_spool is None else Spooled(settings, on_delivered)
         )
@@ -78,7 +80,7 @@ class Sending:
             kind: settings.broker.topic(topic_of(schema_of(schema_id).record))
             for kind, schema_id in SCHEMA_ID_OF.items()
         }
-        self._pseudonyms = pseudonyms
+        self._pseudonyms, self._naming = pseudonyms, Lock()
         self._clock_ms = clock_ms
 
     def message_of(self, record: Activity) -> Message:
@@ -94,9 +96,28 @@ class Sending:
             natural_id = account.strip()  # As the loaders do: one id is one account.
             if not natural_id:
                 raise RefusedError("identity_invalid", REFUSALS["identity_invalid"])
-            account = self._pseudonyms.of(record.programme, natural_id)
+            with self._naming:  # Any thread may send.
+                account = self._pseudonyms.of(record.programme, natural_id)
             value = written(record._replace(account_id=account), timestamp_ms)
         return Message(self._topics[type(record)], account.encode(), value, timestamp_ms)
+
+    def close(self, *, failing: bool) -> None:
+        """Flush and end.
+
+        Args:
+            failing: Something else was raised, which what is raised here would hide: it is logged.
+
+        Raises:
+            NotDeliveredError: Records are not delivered.
+            SpoolError: What is in the spool cannot be sent.
+        """
+        try:
+            if left := self.way.close(self._close_s_max):
+                raise missing(left)
+        except (NotDeliveredError, SpoolError) as error:
+            if not failing:
+                raise
+            LOG.warning("%s", error)
 
     def full(self) -> BufferFullError:
         """Return the error of a record for which there was no room."""
@@ -105,9 +126,8 @@ class Sending:
         )
 
 
-def told(left: int, *, failing: bool) -> str:
-    """Return what to say of records that were not delivered; log it where something else failed."""
-    said = f"{left} records are not delivered: the broker did not acknowledge them in time"
-    if failing and left:
-        LOG.warning(said)
-    return said
+def missing(left: int) -> NotDeliveredError:
+    """Return the error of records that were not delivered in time."""
+    return NotDeliveredError(
+        f"{left} records are not delivered: the broker did not acknowledge them in time"
+    )

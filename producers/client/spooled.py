@@ -19,14 +19,13 @@ from typing import Any, Final
 from confluent_kafka import KafkaException, Producer
 
 from producers.client.delivery import Delivery, Message, Report, State
-from producers.client.direct import LOG, SERVED_EVERY
+from producers.client.direct import LAST_REPORTS_S, LOG, SERVED_EVERY
 from producers.client.settings import ClientSettings
 from producers.client.spool import Spool, SpoolError
 
 AGAIN_S: Final = 1.0
 CAUGHT_UP_S: Final = 0.02
 ROOM_S: Final = 0.1
-LAST_REPORTS_S: Final = 1.0
 
 
 class Carried:
@@ -69,7 +68,8 @@ class Spooled:
     Args:
         settings: With `client_spool` set.
         on_delivered: Called in order for every message that the broker has, again for one that
-            was sent again; in the carrying thread, so it has to be short.
+            was sent again; in the carrying thread, so it has to be short. What it raises ends the
+            sending.
     """
 
     def __init__(
@@ -92,7 +92,11 @@ class Spooled:
         self._on_the_way: deque[Carried] = deque()
         self._more, self._closing, self._moved = Event(), Event(), Condition()
         self._broken: Exception | None = None
-        self._carrier = Thread(target=self._carry, name="carbonflow-spool", daemon=True)
+        # Made here, so that a configuration it does not take is raised to who opens the client.
+        first = self._producer()
+        self._carrier = Thread(
+            target=self._carry, args=(first,), name="carbonflow-spool", daemon=True
+        )
         self._carrier.start()
 
     @property
@@ -106,8 +110,7 @@ class Spooled:
         Raises:
             SpoolError: The disk does not take it, or what is in the spool cannot be sent.
         """
-        if self._broken is not None:
-            raise SpoolError(f"the spool is not emptied any more: {self._broken}") from self._broken
+        self._check()
         number = self._spool.append(message)
         if number is None:
             return False
@@ -122,7 +125,16 @@ class Spooled:
             self._moved.wait(s_max)
 
     def flush(self, s_max: float) -> int:
-        """Wait until the broker has all that is in the spool now; return how many it lacks."""
+        """Wait until the broker has all that is in the spool now; return how many it lacks.
+
+        Raises:
+            SpoolError: What is in the spool cannot be sent.
+        """
+        left = self._wait(s_max)
+        self._check()
+        return left
+
+    def _wait(self, s_max: float) -> int:
         end, deadline = self._spool.end, time.monotonic() + s_max
         with self._moved:
             while self._spool.delivered < end and self._broken is None:
@@ -138,19 +150,24 @@ class Spooled:
         Raises:
             SpoolError: What is in the spool cannot be sent.
         """
-        self.flush(s_max)
+        self._wait(s_max)
         self._closing.set()
         self._more.set()
         self._carrier.join()
         self._spool.close()
-        if self._broken is not None:
-            raise SpoolError(f"the spool was not emptied: {self._broken}") from self._broken
+        self._check()
         return 0
 
-    def _carry(self) -> None:
+    def _check(self) -> None:
+        if self._broken is not None:
+            raise SpoolError(f"the spool is not emptied any more: {self._broken}") from self._broken
+
+    def _producer(self) -> Producer:
+        return Producer(self._settings.librdkafka(), logger=LOG)
+
+    def _carry(self, kafka: Producer) -> None:
         try:
             while not self._closing.is_set():
-                kafka = Producer(self._settings.librdkafka(), logger=LOG)
                 self._on_the_way.clear()
                 messages = self._spool.messages(self._spool.delivered)
                 failure = self._pass_on(kafka, messages)
@@ -160,7 +177,8 @@ class Spooled:
                 if failure:
                     LOG.warning("sending from message %d again: %s", self._spool.delivered, failure)
                     self._closing.wait(AGAIN_S)
-        except (SpoolError, OSError, ValueError) as error:
+                    kafka = self._producer()
+        except Exception as error:  # noqa: BLE001 -- whatever it is, who sends has to hear of it
             LOG.error("the spool is not emptied any more: %s", error)
             self._broken = error
 

@@ -15,9 +15,9 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from producers.client.delivery import Delivery, NotDeliveredError, Report
+from producers.client.delivery import Delivery, Report
 from producers.client.records import Activity
-from producers.client.sending import ROOM_S, Sending, now_ms, told
+from producers.client.sending import ROOM_S, Sending, missing, now_ms
 from producers.client.settings import ClientSettings
 from producers.pseudonyms import Pseudonyms
 
@@ -55,10 +55,7 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         sending, self._sending = self._opened, None
-        left = sending.way.close(sending.close_s_max)
-        said = told(left, failing=error is not None)
-        if left and error is None:
-            raise NotDeliveredError(said)
+        sending.close(failing=error is not None)
 
     @property
     def waiting(self) -> int:
@@ -87,9 +84,10 @@ class Client:
 
         Raises:
             NotDeliveredError: It has not within this time; what is missing is still on its way.
+            SpoolError: What is in the spool cannot be sent.
         """
         if left := self._opened.way.flush(s_max):
-            raise NotDeliveredError(told(left, failing=False))
+            raise missing(left)
 
     @property
     def _opened(self) -> Sending:

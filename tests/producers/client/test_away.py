@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -213,7 +214,7 @@ def test_a_spool_that_cannot_be_read_stops_the_sender_and_says_why(
         with Client(settings) as client:
             await_that(lambda: refuses(client), "the error")
 
-    with pytest.raises(SpoolError, match=r"was not emptied.*message 0 does not read"):
+    with pytest.raises(SpoolError, match=r"not emptied any more.*message 0 does not read"):
         go_on()
 
 
@@ -224,3 +225,32 @@ def refuses(client: Client) -> bool:
     except SpoolError as error:
         return "message 0 does not read" in str(error)
     return False
+
+
+def test_what_a_callback_raises_is_raised_to_who_sends(own: OwnBroker, tmp_path: Path) -> None:
+    def failing(report: Report) -> None:
+        raise ZeroDivisionError(f"report {report.number}")
+
+    def go_on() -> None:
+        with Client(spooling(own, tmp_path), on_delivered=failing) as client:
+            send(client, 0, 10)
+            client.flush(FLUSH_S_MAX)
+
+    with pytest.raises(SpoolError, match="not emptied any more: report 0"):
+        go_on()
+    with Client(spooling(own, tmp_path)) as client:
+        client.flush(FLUSH_S_MAX)
+    assert firsts(arrived(own.settings, "charging-sessions")) == in_order(10)
+
+
+def test_threads_that_send_at_once_lose_nothing(own: OwnBroker, tmp_path: Path) -> None:
+    with Client(spooling(own, tmp_path)) as client:
+
+        def sent(account: int) -> None:
+            for number in range(account, 4_000, ACCOUNTS):
+                client.send(charging(session_id=f"{number:06d}", account_id=f"{account}"))
+
+        with ThreadPoolExecutor(ACCOUNTS) as pool:
+            list(pool.map(sent, range(ACCOUNTS)))
+        client.flush(FLUSH_S_MAX)
+    assert firsts(arrived(own.settings, "charging-sessions")) == in_order(4_000)

@@ -12,7 +12,7 @@ from producers.client.delivery import Delivery, NotDeliveredError, Report, State
 
 def test_a_delivery_has_no_report_before_it_is_told() -> None:
     delivery = Delivery("t")
-    assert not delivery.done
+    assert delivery.state is None
     with pytest.raises(RuntimeError, match="no report yet"):
         delivery.report()
     with pytest.raises(TimeoutError):

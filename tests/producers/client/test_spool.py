@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -164,3 +167,40 @@ def test_a_number_that_is_none_is_said(three: Path) -> None:
     (three / "delivered").write_text("\n")
     with pytest.raises(SpoolError, match="holds no number"):
         opened(three)
+
+
+@pytest.mark.parametrize(("fsync_ms", "synced"), [(0, 3), (60_000, 0)])
+def test_a_message_is_synced_before_it_counts_or_when_it_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync_ms: int, synced: int
+) -> None:
+    spool = Spool(tmp_path, bytes_max=MIB, fsync_ms=fsync_ms)
+    calls: list[int] = []
+
+    def fsync(descriptor: int, real: Callable[[int], None] = os.fsync) -> None:
+        calls.append(os.fstat(descriptor).st_size)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    sizes = []
+    for number in range(3):
+        spool.append(message(number))
+        sizes.append(spool.bytes)
+    assert calls == sizes[:synced]
+    spool.note(0, now=True)
+    assert calls[-1] == spool.bytes
+    spool.close()
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_of_a_message(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    spool.append(message(0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (spool.bytes + 10, hard))
+    try:
+        with pytest.raises(SpoolError, match="disk is full"):
+            spool.append(message(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert spool.append(message(2)) == 1
+    assert there(spool, 0) == [(0, message(0)), (1, message(2))]
+    spool.close()

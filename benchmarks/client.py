@@ -40,7 +40,8 @@ from producers.topics import ensure_topics
 from schemas.settings import BrokerSettings
 
 BAR_PER_S: Final = 100_000
-ACCOUNTS: Final = 20_000
+ACCOUNT_IDS: Final = [f"account-{number:06d}" for number in range(20_000)]
+EVSE_IDS: Final = [f"1101050{number:03d}" for number in range(997)]
 ENDED_AT: Final = 1_700_000_000_000
 FLUSH_S_MAX: Final = 300.0
 KEPT: Final = 20_000
@@ -80,7 +81,7 @@ def session(number: int) -> ChargingSession:
     return ChargingSession(
         session_id=f"session-{number:010d}",
         source="benchmark",
-        account_id=f"account-{number % ACCOUNTS:06d}",
+        account_id=ACCOUNT_IDS[number % len(ACCOUNT_IDS)],
         programme="cn-charging",
         vehicle_class="car",
         grid_region="CN-BJ",
@@ -90,7 +91,7 @@ def session(number: int) -> ChargingSession:
         meter_side="grid",
         current="dc",
         operator_id="MA002TMQX",
-        evse_id=f"1101050{number % 997:03d}",
+        evse_id=EVSE_IDS[number % len(EVSE_IDS)],
     )
 
 

@@ -68,7 +68,7 @@ class AsyncClient:
         """
         sending = self._sending or self._opened
         message = sending.message_of(record)
-        delivery = Delivery(message.topic)
+        delivery = Delivery(message[0])
         if not sending.way.offer(message, delivery):
             deadline = time.monotonic() + sending.block_s_max
             while not sending.way.offer(message, delivery):

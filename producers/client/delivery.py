@@ -15,9 +15,13 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from enum import StrEnum
 from threading import Event, Lock
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeAlias
 
 _LOCK: Final = Lock()
+
+
+Message: TypeAlias = tuple[str, bytes, bytes, int]
+"""A record as it goes to the broker: topic with its prefix, key, value and timestamp [ms]."""
 
 
 class State(StrEnum):
@@ -26,6 +30,9 @@ class State(StrEnum):
     DELIVERED = "delivered"
     SPOOLED = "spooled"
     FAILED = "failed"
+
+
+_DELIVERED: Final = State.DELIVERED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +54,6 @@ class Report:
     offset: int = -1
     number: int = -1
     reason: str = ""
-
-
-class Message(NamedTuple):
-    """A record as it goes to the broker; the topic has its prefix."""
-
-    topic: str
-    key: bytes
-    value: bytes
-    timestamp_ms: int
 
 
 class NotDeliveredError(Exception):
@@ -137,11 +135,11 @@ class Delivery:
         if self._state is not None:
             self._tell()
 
-    def delivered(self, error: object, message: Any) -> None:
-        """Take librdkafka's report of the record."""
+    def __call__(self, error: object, message: Any) -> None:
+        """Take librdkafka's report of the record. It calls the delivery itself: that's cheaper."""
         if error is None:
             self._partition, self._offset = message.partition(), message.offset()
-            self._settle(State.DELIVERED)
+            self._settle(_DELIVERED)
         else:
             self.failed(str(error))
 

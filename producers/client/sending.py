@@ -99,7 +99,7 @@ class Sending:
             with self._naming:  # Any thread may send.
                 account = self._pseudonyms.of(record.programme, natural_id)
             value = written(record._replace(account_id=account), timestamp_ms)
-        return Message(self._topics[type(record)], account.encode(), value, timestamp_ms)
+        return self._topics[type(record)], account.encode(), value, timestamp_ms
 
     def close(self, *, failing: bool) -> None:
         """Flush and end.

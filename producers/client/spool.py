@@ -56,15 +56,9 @@ class Segment:
 
 def packed(message: Message) -> bytes:
     """Return a message as it lies in a segment."""
-    topic = message.topic.encode()
-    body = b"".join(
-        (
-            BODY.pack(message.timestamp_ms, len(topic), len(message.key)),
-            topic,
-            message.key,
-            message.value,
-        )
-    )
+    name, key, value, timestamp_ms = message
+    topic = name.encode()
+    body = b"".join((BODY.pack(timestamp_ms, len(topic), len(key)), topic, key, value))
     return HEAD.pack(len(body), crc32(body)) + body
 
 
@@ -80,7 +74,7 @@ def unpacked(data: bytes, at: int) -> tuple[Message, int] | None:
     key_at = begin + BODY.size + topic_bytes
     value_at = key_at + key_bytes
     topic = data[begin + BODY.size : key_at].decode()
-    return Message(topic, data[key_at:value_at], data[value_at:end], timestamp_ms), end
+    return (topic, data[key_at:value_at], data[value_at:end], timestamp_ms), end
 
 
 class Spool:

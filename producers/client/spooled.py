@@ -19,7 +19,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaException, Producer
 
 from producers.client.delivery import Delivery, Message, Report, State
-from producers.client.direct import LAST_REPORTS_S, LOG, SERVED_EVERY
+from producers.client.direct import LAST_REPORTS_S, LOG, SERVED_EVERY, produced
 from producers.client.settings import ClientSettings
 from producers.client.spool import Spool, SpoolError
 
@@ -39,7 +39,7 @@ class Carried:
         self.partition = self.offset = -1
         self.error: str | None = None
 
-    def delivered(self, error: object, message: Any) -> None:
+    def __call__(self, error: object, message: Any) -> None:
         """Take librdkafka's report."""
         if error is None:
             self.partition, self.offset = message.partition(), message.offset()
@@ -192,9 +192,9 @@ class Spooled:
                     self._more.wait(CAUGHT_UP_S)
             else:
                 number, message = found
-                carried = Carried(number, message.topic)
+                carried = Carried(number, message[0])
                 try:
-                    while not _produced(kafka, message, carried):
+                    while not produced(kafka, message, carried):
                         kafka.poll(ROOM_S)
                         if (failure := self._note()) or self._closing.is_set():
                             return failure
@@ -224,17 +224,3 @@ class Spooled:
         with self._moved:
             self._moved.notify_all()
         return failure
-
-
-def _produced(kafka: Producer, message: Message, carried: Carried) -> bool:
-    try:
-        kafka.produce(
-            message.topic,
-            message.value,
-            message.key,
-            on_delivery=carried.delivered,
-            timestamp=message.timestamp_ms,
-        )
-    except BufferError:
-        return False
-    return True

@@ -38,5 +38,5 @@ def test_what_is_measured_has_arrived(tmp_path: Path) -> None:
 def test_the_bar_stands_beside_what_was_measured() -> None:
     sent = Sent(records=1_000_000, wall_s=8.0, cpu_s=7.5, rss_bytes=120_000_000)
     said = sentences(sent, sent)
-    assert f"125,000 records/s (bar {BAR_PER_S:,}), 7.5 us" in said[0]
-    assert "| direct | 1,000,000 | 125,000 | 7.5 |" in section(sent, sent)
+    assert f"125,000 records/s (bar {BAR_PER_S:,}), 133,333 a second" in said[0]
+    assert "| direct | 1,000,000 | 125,000 | 133,333 |" in section(sent, sent)

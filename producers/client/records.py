@@ -136,12 +136,14 @@ def written(record: Activity, timestamp_ms: int) -> bytes:
 
     Raises:
         RefusedError: The worker would refuse it.
+        TypeError: It is no record.
     """
+    if type(record) not in SCHEMA_ID_OF:
+        raise TypeError(f"a {type(record).__name__} is no record")
     try:
-        if type(record) is ChargingSession:
+        if isinstance(record, ChargingSession):
             value = _session(record, timestamp_ms)
         else:
-            assert type(record) is FreightTrip, f"a {type(record).__name__} is no record"
             value = _trip(record, timestamp_ms)
     except (AttributeError, TypeError, KeyError, UnicodeEncodeError, _MistypedError):
         said = mistyped(record)
@@ -188,8 +190,8 @@ def _session(record: ChargingSession, timestamp_ms: int) -> bytes:
     try:
         names = (
             f"{_L[len(session_id)]}{session_id}{_L[len(source)]}{source}"
-            f"{_L[len(account_id)]}{account_id}{_L[len(programme)]}{programme}{_L[len(vehicle_class)]}{vehicle_class}"
-            f"{_L[len(grid_region)]}{grid_region}"
+            f"{_L[len(account_id)]}{account_id}{_L[len(programme)]}{programme}"
+            f"{_L[len(vehicle_class)]}{vehicle_class}{_L[len(grid_region)]}{grid_region}"
         ).encode()
         places = f"{_L[len(operator_id)]}{operator_id}{_L[len(evse_id)]}{evse_id}".encode()
         plain = "".join(texts).isascii()  # It fails where something is no text.

@@ -269,7 +269,7 @@ def test_a_value_of_another_type_is_refused_and_not_quoted(
 
 
 def test_what_is_no_record_is_a_bug_of_its_sender() -> None:
-    with pytest.raises(AssertionError, match="a dict is no record"):
+    with pytest.raises(TypeError, match="a dict is no record"):
         written({"session_id": "S1"}, NOW_MS)  # type: ignore[arg-type]
 
 

@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml requirements-dev.lock
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { echo "Carbonflow needs the venv of $(PYTHON): apt-get install python3.11-venv"; exit 1; }
 	@echo "Installing into $(VENV); the heavy wheels come once ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements-dev.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m streams.warm  # Compiles the kernels, which else the first worker would do.
 	@touch $@
 
@@ -71,7 +71,7 @@ bench: $(STAMP) ## Compare our worker with its peers: same broker, same records.
 
 bench-full: $(STAMP) ## All benchmarks: a real Apache Kafka and Kafka Streams, state, sink, latency, ...
 	@$(BIN)/python -m benchmarks.run --full; failed=$$?; \
-	for each in breakdown scaling restate sink late state queries latency capacity; do \
+	for each in breakdown scaling restate sink late state queries latency client capacity; do \
 	  echo "== $$each"; $(BIN)/python -m benchmarks.$$each || failed=1; \
 	done; exit $$failed
 

@@ -15,7 +15,7 @@ from typing import Final
 from benchmarks.generate import Load, Message, messages
 from benchmarks.measure import BenchmarkError
 from benchmarks.standing import PRIMERS, Standing
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from schemas.settings import BrokerSettings
 
 SEED: Final = 99

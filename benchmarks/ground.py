@@ -12,7 +12,7 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from benchmarks.generate import Message
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from producers.factors.release import load_release
 from producers.topics import ensure_topics
 from schemas.catalogue import TOPICS

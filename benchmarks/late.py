@@ -29,7 +29,7 @@ from benchmarks.report import merge_results, write_section
 from benchmarks.surroundings import machine
 from carbon.exact import Int64Array
 from embedded.stack import Stack, StackSettings, running
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from producers.factors.spec import load_factors
 from schemas.columns import arrow_schema, encode
 from schemas.partition import partitions_of

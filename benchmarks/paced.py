@@ -24,7 +24,7 @@ from benchmarks.generate import Message
 from benchmarks.measure import BenchmarkError
 from benchmarks.pacing import Float64s, Quantiles, quantiles
 from benchmarks.probes import PacedLoad, paced_messages
-from producers.client import BATCH_BYTES, NO_HEADERS
+from producers.client.columns import BATCH_BYTES, NO_HEADERS
 from schemas.partition import partitions_of
 
 T = TypeVar("T")

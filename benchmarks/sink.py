@@ -44,7 +44,7 @@ from benchmarks.report import RESULTS, merge_results, write_section
 from benchmarks.surroundings import machine
 from carbon.factors import FactorTable
 from embedded.store import Store
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from producers.factors.release import load_release
 from producers.programmes.load import load_programmes
 from producers.topics import ensure_topics

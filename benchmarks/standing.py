@@ -20,7 +20,7 @@ from benchmarks.generate import sessions
 from benchmarks.measure import BenchmarkError, worked
 from embedded.broker import HOST, free_port
 from embedded.children import end, log_tail, spawn
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from schemas.settings import BrokerSettings
 
 READY_S_MAX: Final = 120.0

@@ -11,6 +11,7 @@ SESSION_MS_MAX: Final = 31 * 86_400_000
 DISTANCE_M_MAX: Final = 20_000_000  # half way round the Earth
 CARGO_KG_MAX: Final = 100_000
 ENERGY_USED_MAX: Final = 100_000_000  # ml, g or Wh for one trip
+TEXT_BYTES_MAX: Final = 1_000  # a longer name might not fit into a transfer, which has it twice
 FACTOR_MG_MAX: Final = 100_000_000  # 100 kg per unit
 FUTURE_MS_MAX: Final = 86_400_000  # an activity may end this much after its record's timestamp
 

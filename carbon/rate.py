@@ -15,16 +15,9 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from carbon import charging, freight
+from carbon.accept import broken_by_session, broken_by_trip
 from carbon.exact import BoolArray, Int32Array, Int64Array, Ratio
 from carbon.factors import ANNUAL_FOR_HOURLY, FactorTable, Match, Place
-from carbon.limits import (
-    CARGO_KG_MAX,
-    DISTANCE_M_MAX,
-    ENERGY_USED_MAX,
-    ENERGY_WH_MAX,
-    FOREVER_MS,
-    SESSION_MS_MAX,
-)
 from carbon.programmes import ChargingRules, FreightRules, Programme
 from carbon.refusal import ACCEPTED, NUMBER
 from carbon.series import NONE
@@ -264,32 +257,26 @@ def rate_freight(trips: Trips, programme: Programme, factors: FactorTable) -> Ra
 
 
 def _refuse_sessions(rated: Rated, sessions: Sessions, rules: ChargingRules) -> None:
-    energy = sessions.energy_wh
-    rated.refuse((energy < 0) | (energy > ENERGY_WH_MAX), "energy_out_of_range")
-    _refuse_times(rated, sessions.started_at, sessions.ended_at)
+    for broken, code in broken_by_session(
+        sessions.energy_wh, sessions.started_at, sessions.ended_at
+    ):
+        rated.refuse(broken, code)
     rated.refuse(~sessions.vehicle_class.among(set(rules.classes)), "vehicle_class_unknown")
 
 
-def _refuse_times(rated: Rated, start: Int64Array, end: Int64Array) -> None:
-    rated.refuse(
-        (np.minimum(start, end) < 0) | (np.maximum(start, end) >= FOREVER_MS), "time_invalid"
-    )
-    rated.refuse(end < start, "ended_before_started")
-    rated.refuse(end - start > SESSION_MS_MAX, "too_long")
-
-
 def _refuse_trips(rated: Rated, trips: Trips, rules: FreightRules) -> None:
-    _refuse_times(rated, trips.departed_at, trips.arrived_at)
-    distance, empty = trips.distance_m, trips.empty_distance_m
-    rated.refuse((distance <= 0) | (distance > DISTANCE_M_MAX), "distance_out_of_range")
-    rated.refuse((empty < 0) | (empty > DISTANCE_M_MAX), "distance_out_of_range")
-    cargo, used = trips.cargo_kg, trips.energy_used
-    rated.refuse((cargo < 0) | (cargo > CARGO_KG_MAX), "cargo_out_of_range")
-    rated.refuse((cargo == 0) & (used < 0), "cargo_out_of_range")
-    rated.refuse((used < -1) | (used > ENERGY_USED_MAX), "energy_used_out_of_range")
+    for broken, code in broken_by_trip(
+        departed_at=trips.departed_at,
+        arrived_at=trips.arrived_at,
+        distance_m=trips.distance_m,
+        empty_distance_m=trips.empty_distance_m,
+        cargo_kg=trips.cargo_kg,
+        energy_used=trips.energy_used,
+    ):
+        rated.refuse(broken, code)
     rated.refuse(~trips.vehicle_class.among(set(rules.classes)), "vehicle_class_unknown")
     known_carrier = trips.energy_carrier.among(UNIT_OF_CARRIER)
-    rated.refuse(~known_carrier & (used >= 0), "energy_carrier_unknown")
+    rated.refuse(~known_carrier & (trips.energy_used >= 0), "energy_carrier_unknown")
 
 
 def _match_grid(sessions: Sessions, programme: Programme, grid: str, factors: FactorTable) -> Match:

@@ -140,7 +140,7 @@ def load(
     Without SPEC the shipped release is published. What the topic holds already, unchanged, is left
     alone: of two factors for the same the later published wins, and --force makes these the later.
     """
-    from producers.client import CarbonflowProducer
+    from producers.client.columns import CarbonflowProducer
     from producers.published import UnreadTopicError, unpublished
 
     found = read_factors(specs or (RELEASE,))

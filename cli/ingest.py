@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from embedded.progress import View
     from embedded.stack import StackSettings
-    from producers.client import CarbonflowProducer
+    from producers.client.columns import CarbonflowProducer
     from producers.load import Progress
     from schemas.settings import BrokerSettings
 
@@ -206,7 +206,7 @@ async def _load(
     from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    from producers.client import CarbonflowProducer
+    from producers.client.columns import CarbonflowProducer
 
     console = Console(stderr=True)
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())

@@ -18,7 +18,7 @@ from cli.pseudonym import read_pseudonyms, told
 
 if TYPE_CHECKING:
     from carbon.factors import Factor
-    from producers.client import CarbonflowProducer
+    from producers.client.columns import CarbonflowProducer
     from producers.load import Progress
     from producers.pseudonyms import Pseudonyms
     from producers.rules import FileMapping

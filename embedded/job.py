@@ -14,7 +14,7 @@ from carbon.factors import Factor
 from embedded.progress import View
 from embedded.stack import Stack, StackSettings, running
 from embedded.summary import Summary, Tally, summarise
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from sinks.queries import LIMIT_MAX, FactorFilter, Queries
 
 Ingest = Callable[[CarbonflowProducer], Awaitable[None]]

@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from producers.files import ROWS_MAX, columns_row, read_file
 from producers.pseudonyms import Pseudonyms
 from producers.rules import FileMapping

@@ -42,7 +42,7 @@ class Places:
             import reverse_geocode  # noqa: PLC0415 (an extra)
         except ImportError as missing:
             raise NoPlacesError(
-                "coordinates need GeoNames: pip install 'carbonflow[regions]'"
+                "coordinates need GeoNames, which the extra carbonflow[regions] brings"
             ) from missing
         self._search = reverse_geocode.search
         self._search([(0.0, 0.0)])

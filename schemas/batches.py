@@ -18,10 +18,10 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from schemas.catalogue import shipped
 from schemas.fields import fields_of
-from schemas.framing import frame
+from schemas.framing import VALUE_BYTES_MAX, frame
 from schemas.rows import Rows
 
-BATCH_BYTES_MAX: Final = 900_000
+BATCH_BYTES_MAX: Final = VALUE_BYTES_MAX
 """Bytes of records in one batch; brokers accept 1 MiB by default."""
 
 PACKED_TIMES: Final = 3

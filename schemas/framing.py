@@ -12,6 +12,9 @@ from schemas.catalogue import AvroSchema, Catalogue
 
 FRAME_BYTES: Final = 5
 
+VALUE_BYTES_MAX: Final = 900_000
+"""A larger value might not fit into a message: brokers accept 1 MiB by default."""
+
 
 class WireError(ValueError):
     """A value that is not one of our records."""

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from carbon.accept import broken_by_message
 from carbon.exact import BoolArray, Int64Array
-from carbon.limits import FOREVER_MS
+from carbon.limits import TEXT_BYTES_MAX
 from carbon.refusal import ACCEPTED, NUMBER, REFUSALS
 from schemas.batches import BATCH_BYTES_MAX
 from schemas.columns import decode
@@ -25,9 +26,6 @@ from streams.slice import Slice
 
 VALUE_BYTES_MAX: Final = BATCH_BYTES_MAX
 """A larger value might not fit into a message of ours, refused or put right."""
-
-TEXT_BYTES_MAX: Final = 1_000
-"""A longer name might not fit into a transfer, which has each of them twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +120,8 @@ def _refusals(activities: Activities, timestamps_ms: Int64Array) -> Int64Array:
     revision = activities.revision.to_numpy()
     refuse(refusal, invalid, "identity_invalid")
     refuse(refusal, long, "identity_too_long")
-    # Its producer says when a record was written; memory and balances count days from there.
-    refuse(refusal, (timestamps_ms < 0) | (timestamps_ms >= FOREVER_MS), "timestamp_invalid")
-    refuse(refusal, revision < 0, "revision_invalid")
+    for broken, code in broken_by_message(timestamps_ms, revision):
+        refuse(refusal, broken, code)
     refuse(refusal, revision > 0, "original_unknown")
     return refusal
 

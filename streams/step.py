@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from carbon.accept import broken_by_future
 from carbon.exact import BoolArray, Int64Array
 from carbon.factors import FactorTable
 from carbon.limits import FUTURE_MS_MAX
@@ -83,9 +84,8 @@ def step(taken: ReadSlice, accounts: AccountStore, rules: Rules) -> Outcome:
     repeat = (refusal == ACCEPTED) & home & _known(taken, states)
     open_rows = (refusal == ACCEPTED) & home & ~repeat
     refuse(refusal, open_rows & activities.corrects, "original_unknown")
-    refuse(
-        refusal, open_rows & (activities.ended_at > timestamps + FUTURE_MS_MAX), "ended_in_future"
-    )
+    for broken, code in broken_by_future(activities.ended_at, timestamps):
+        refuse(refusal, open_rows & broken, code)
     rated = rate_by_programme(
         activities.columns,
         activities.programme,

@@ -9,7 +9,7 @@ import ast
 import inspect
 import re
 import textwrap
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -23,6 +23,7 @@ from api.metrics import ApiMetrics
 from api.settings import ApiSettings
 from carbon.refusal import REFUSALS, REMEDIES
 from cli.main import carbonflow
+from producers.client.settings import ClientSettings
 from schemas.catalogue import TOPICS
 from schemas.settings import variables
 from sinks.metrics import FollowingMetrics, SinkMetrics
@@ -88,13 +89,23 @@ READ = {
     for name, command in commands(carbonflow).items()
     if (read := classes_read(command.callback, set()))
 }
-CLASSES = sorted({each for read in READ.values() for each in read}, key=lambda cls: cls.__name__)
+# The client is in no command: programs of producers read its settings.
+CLASSES = sorted(
+    {ClientSettings, *(each for read in READ.values() for each in read)},
+    key=lambda cls: cls.__name__,
+)
 DOCUMENTED = {
     words(row[0])[0]: row[1:]
     for row in rows(REFERENCE)
     if words(row[0]) and words(row[0])[0].startswith("CARBONFLOW_")
 }
-FIELDS = {name: (cls, each) for cls in CLASSES for each in fields(cls) for name in variables(each)}
+FIELDS = {
+    name: (cls, each)
+    for cls in CLASSES
+    for each in fields(cls)
+    if not is_dataclass(get_type_hints(cls)[each.name])  # Its fields have names of their own.
+    for name in variables(each)
+}
 
 
 def asked_for_by_name() -> set[str]:

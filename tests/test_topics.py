@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from cli.main import carbonflow
 from producers.again import Again, _Place, _word
-from producers.client import _refusal
+from producers.client.columns import _refusal
 from producers.refused import RefusedRecord
 from producers.rows import UnmappedRow
 from schemas.attempts import Attempt, Sender

@@ -15,7 +15,7 @@ from typing import Final
 from aiokafka.errors import KafkaError
 
 from embedded.monitor import Monitor
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from producers.factors.release import load_release
 from producers.topics import ensure_topics
 from schemas.settings import BrokerSettings

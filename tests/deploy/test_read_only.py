@@ -26,7 +26,9 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from producers.client import CarbonflowProducer
+from producers.client.asynchronous import AsyncClient
+from producers.client.records import ChargingSession
+from producers.client.settings import ClientSettings
 from schemas.settings import BrokerSettings
 from streams.warm import SESSION
 from tests import clickhouse_server
@@ -216,8 +218,8 @@ async def send(containers: Containers) -> None:
         bootstrap=containers.environ["CARBONFLOW_BOOTSTRAP"],
         prefix=containers.environ["CARBONFLOW_PREFIX"],
     )
-    async with CarbonflowProducer(settings) as producer:
-        await producer.send_session(SESSION)
+    async with AsyncClient(ClientSettings(broker=settings)) as client:
+        await (await client.send(ChargingSession(**SESSION)))  # type: ignore[arg-type]
 
 
 def asked(url: str) -> Any:

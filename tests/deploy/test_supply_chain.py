@@ -88,10 +88,10 @@ def test_every_line_of_a_lock_is_a_version_with_its_hashes(path: Path) -> None:
 
 def test_the_locks_have_the_versions_of_the_project() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
-    ours = PROJECT["project"]["dependencies"]
+    ours = [*PROJECT["project"]["dependencies"], *extras["pipeline"]]
     wanted = {
         "requirements.lock": ours,
-        "requirements-dev.lock": [*ours, *extras["embedded"], *extras["dev"]],
+        "requirements-dev.lock": [*ours, *extras["client"], *extras["embedded"], *extras["dev"]],
         "requirements-build.lock": PROJECT["build-system"]["requires"],
     }
     for name, pins in wanted.items():

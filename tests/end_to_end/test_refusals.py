@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from schemas.settings import BrokerSettings
 from schemas.singles import encode_one
 from streams.warm import SESSION

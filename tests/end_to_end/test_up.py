@@ -21,7 +21,7 @@ from urllib.request import urlopen
 import pytest
 
 from embedded.broker import free_port
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from schemas.columns import decode
 from schemas.settings import BrokerSettings
 from schemas.singles import encode_one

@@ -24,7 +24,7 @@ from aiokafka.structs import TopicPartition
 
 from embedded.broker import free_port
 from embedded.children import end, log_tail, spawn
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from producers.factors.release import load_release
 from producers.sample import SampleBatch, SamplePart, sample
 from producers.topics import ensure_topics

@@ -24,7 +24,7 @@ import psutil  # type: ignore[import-untyped]
 from aiokafka.admin import AIOKafkaAdminClient
 
 from embedded.children import end
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from producers.factors.release import load_release
 from producers.topics import ensure_topics
 from schemas.catalogue import ACTIVITY_TOPICS

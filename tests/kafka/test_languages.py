@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from producers.factors.release import load_release
 from schemas.catalogue import schema_id, shipped
 from schemas.framing import FRAME_BYTES, frame
@@ -149,8 +149,11 @@ def ours(kafka: KafkaServer, tmp_path_factory: pytest.TempPathFactory) -> Worked
     async def send() -> Worked:
         async with made(kafka, tmp_path_factory.mktemp("ours")) as here:
             async with CarbonflowProducer(here.settings) as producer:
-                for each in SENT:
-                    await producer.send_session(each)
+                messages = [
+                    (str(each["account_id"]).encode(), encode_one("charging_session", each))
+                    for each in SENT
+                ]
+                await producer.send_raw("charging-sessions", messages)
             return await worked(here)
 
     return asyncio.run(send())

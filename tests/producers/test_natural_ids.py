@@ -5,7 +5,7 @@ refusal, whatever is wrong with the row.
 import asyncio
 import json
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,7 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from producers.client import CarbonflowProducer
+from producers.client.asynchronous import AsyncClient
+from producers.client.columns import CarbonflowProducer
+from producers.client.records import ChargingSession, instant_ms
+from producers.client.settings import ClientSettings
 from producers.files import read_file
 from producers.load import load_files
 from producers.mapping import parse_mapping
@@ -261,13 +264,14 @@ def test_the_client_sends_pseudonyms_of_batches_and_of_single_records(
     (block,) = read_file(sessions, plain)
     batch = block.batch.slice(0, 3)
     one = {name: column[0].as_py() for name, column in zip(batch.schema.names, batch, strict=True)}
-    one |= {name: int(one[name].timestamp() * 1000) for name in ("started_at", "ended_at")}
+    one |= {name: instant_ms(one[name].replace(tzinfo=UTC)) for name in ("started_at", "ended_at")}
 
     async def sent() -> dict[str, list[ConsumerRecord]]:
         await ensure_topics(settings)
         async with CarbonflowProducer(settings, pseudonyms) as producer:
             assert await producer.send_batch("charging_session", batch) == 3
-            await producer.send_session(one)
+        async with AsyncClient(ClientSettings(broker=settings), pseudonyms) as client:
+            await (await client.send(ChargingSession(**one)))
         return await everything(settings)
 
     messages = asyncio.run(asyncio.wait_for(sent(), 60))["charging-sessions"]

@@ -25,7 +25,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from carbon.factors import Factor
 from embedded.children import spawn
 from embedded.monitor import Monitor
-from producers.client import CarbonflowProducer
+from producers.client.columns import CarbonflowProducer
 from producers.topics import ensure_topics
 from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
 from schemas.partition import partition_of

@@ -188,7 +188,7 @@ def test_a_share_goes_on_over_restarts() -> None:
     breaker = Breaker(0, share_max=0.5, share_records_min=20)
     for _ in range(9):
         check(breaker, part_of([bad("s"), good("s")]))
-        breaker = again(breaker, share_max=0.5, share_records_min=20)
+        breaker = again(breaker, 0, share_max=0.5, share_records_min=20)
     with pytest.raises(BreakerOpen, match="a share of 50%"):
         check(breaker, part_of([bad("s"), good("s")]))
 

@@ -11,7 +11,7 @@ import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
 
-from carbon.limits import FOREVER_MS
+from carbon.limits import FOREVER_MS, TEXT_BYTES_MAX
 from schemas.batches import BATCH_BYTES_MAX, SNAPPY
 from schemas.catalogue import LATE_OF
 from schemas.partition import partition_of
@@ -25,7 +25,7 @@ from streams.delivery import (
     messages_of_refusals,
     packed,
 )
-from streams.read import TEXT_BYTES_MAX, VALUE_BYTES_MAX
+from streams.read import VALUE_BYTES_MAX
 from streams.slice import NotOurs, Slice
 from tests.streams.scene import (
     DAY_MS,

@@ -1,19 +1,19 @@
-"""Client: the way into Carbonflow for producers, over Kafka.
+"""Columns: whole Arrow batches, raw messages, refusals and factors to Kafka, for the loaders.
 
     async with CarbonflowProducer(BrokerSettings(bootstrap="127.0.0.1:9092")) as producer:
-        await producer.send_session({"session_id": "S1", ...})         # one record, acknowledged
         await producer.send_batch("charging_session", batch)            # a whole Arrow batch
 
 Every call returns when the broker has acknowledged all it was given (acks=all, idempotent), or
 raises aiokafka's `KafkaError`. A record's key is its account, and its partition murmur2 of the key,
-as the Java client has it: the state of an account lives where its records are.
+as the Java client has it: the state of an account lives where its records are. Single records are
+`sync`'s and `asynchronous`'s; this module alone of the client needs the pipeline's packages.
 
 Given `pseudonyms`, it takes natural ids as accounts of sessions and trips, and only pseudonyms
 leave the process; a programme without a key raises `NoKeyError` before anything is sent.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import repeat
 from types import TracebackType
@@ -44,7 +44,7 @@ NO_HEADERS: list[tuple[str, bytes]] = []
 
 
 class CarbonflowProducer:
-    """Sends sessions, trips, refusals and factors; an async context manager."""
+    """Sends batches of sessions and trips, refusals and factors; an async context manager."""
 
     def __init__(self, settings: BrokerSettings, pseudonyms: Pseudonyms | None = None) -> None:
         self.settings = settings
@@ -77,14 +77,6 @@ class CarbonflowProducer:
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await producer.stop()
-
-    async def send_session(self, session: Mapping[str, object]) -> None:
-        """Send one session: the fields of ChargingSession, instants as int milliseconds."""
-        await self._send_one("charging_session", session)
-
-    async def send_trip(self, trip: Mapping[str, object]) -> None:
-        """Send one freight trip: the fields of FreightTrip, instants as int milliseconds."""
-        await self._send_one("freight_trip", trip)
 
     async def send_batch(self, record: str, batch: pa.RecordBatch) -> int:
         """Send every row of a batch in the fields of its record, in order within each account.
@@ -144,18 +136,6 @@ class CarbonflowProducer:
             found = await self._kafka.partitions_for(self.settings.prefix + topic)
             self._partitions[topic] = len(found)
         return self._partitions[topic]
-
-    async def _send_one(self, record: str, value: Mapping[str, object]) -> None:
-        if self.pseudonyms is not None:
-            account = self.pseudonyms.of(str(value["programme"]), str(value["account_id"]))
-            value = {**value, "account_id": account}
-        key = str(value["account_id"]).encode()
-        await self._kafka.send_and_wait(
-            self.settings.prefix + topic_of(record),
-            key=key,
-            value=encode_one(record, value),
-            partition=partition_of(key, await self._partitions_of(topic_of(record))),
-        )
 
     async def _send_all(self, topic: str, messages: Sequence[Message]) -> int:
         count = await self._partitions_of(topic)

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from carbon.factors import Factor
-from producers.client import RAW_BYTES_MAX, CarbonflowProducer
+from producers.client.columns import RAW_BYTES_MAX, CarbonflowProducer
 from producers.files import read_file
 from producers.load import Loaded, Progress, load_files
 from producers.mapping import load_mapping
@@ -24,26 +24,8 @@ from schemas.singles import decode_one
 
 T = TypeVar("T")
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(__file__).parents[4] / "shared" / "data"
 INDIA = DATA / "freight-india-hcv" / "master_data.redacted.slice.csv"
-
-SESSION: dict[str, object] = {
-    "session_id": "S1",
-    "source": "test",
-    "account_id": "driver-1",
-    "programme": "cn-charging",
-    "vehicle_class": "car",
-    "grid_region": "CN-BJ",
-    "started_at": 1_609_459_200_000,
-    "ended_at": 1_609_462_800_000,
-    "energy_wh": 6_310,
-    "meter_side": "grid",
-    "current": "ac",
-    "operator_id": "o",
-    "evse_id": "e",
-    "reversal_of": None,
-    "revision": 0,
-}
 
 
 @pytest.fixture
@@ -103,19 +85,6 @@ def test_the_number_of_partitions_can_be_chosen(settings: BrokerSettings) -> Non
             await consumer.stop()
 
     assert run(chosen()) == 7
-
-
-def test_a_session_that_is_sent_can_be_read(settings: BrokerSettings) -> None:
-    async def there_and_back() -> list[ConsumerRecord]:
-        await ensure_topics(settings)
-        async with CarbonflowProducer(settings) as producer:
-            await producer.send_session(SESSION)
-        return await everything(settings, "charging-sessions")
-
-    (message,) = run(there_and_back())
-    assert message.key == b"driver-1"
-    assert message.partition == partition_of(b"driver-1", 4)
-    assert decode_one(message.value) == ("charging_session", SESSION)
 
 
 def test_a_batch_arrives_whole_under_its_accounts_and_in_order(settings: BrokerSettings) -> None:
@@ -256,4 +225,4 @@ def test_the_sample_is_sent_whole(settings: BrokerSettings) -> None:
 
 def test_a_producer_that_is_not_open_says_so() -> None:
     with pytest.raises(RuntimeError, match="async with"):
-        asyncio.run(CarbonflowProducer(BrokerSettings()).send_session(SESSION))
+        asyncio.run(CarbonflowProducer(BrokerSettings()).send_raw("freight-trips", [(b"k", b"v")]))

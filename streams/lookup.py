@@ -3,9 +3,11 @@
 The store must hold what accounts have forgotten. So the end of the partition's transfers is noted
 first, and the store asked once the sink has stored everything before it. That is enough: whatever
 could be booked twice was booked before its record came to the late lane, or in a slice of the lane
-before this one, and both lie before that end. One thing is left: an event reported once more with
-another time, young enough to be booked at once, while its first report waits. Its account knows
-it, unless that forgets in the same moment; it would take 50,000 other events.
+before this one, and both lie before that end. It is the end of all that is written: what has just
+been committed can be read only when the broker has written its markers, some time after. One thing
+is left: an event reported once more with another time, young enough to be booked at once, while its
+first report waits. Its account knows it, unless that forgets in the same moment; it would take
+50,000 other events.
 """
 
 from __future__ import annotations
@@ -100,7 +102,7 @@ class Lookup:
         """Wait until the sink has stored what the partition's transfers hold now."""
         place = TopicPartition(self._settings.topic("transfers"), partition)
         options = self._settings.client_options()
-        consumer = AIOKafkaConsumer(**options, group_id=None, isolation_level="read_committed")
+        consumer = AIOKafkaConsumer(**options, group_id=None, isolation_level="read_uncommitted")
         admin = AIOKafkaAdminClient(**options)
         began, wait_s = time.monotonic(), RETRY_S
         try:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections import Counter
@@ -13,12 +14,18 @@ from random import Random
 import pytest
 from aiokafka.structs import TopicPartition
 
+from sinks.connect import StoreSettings
+from streams.lookup import Lookup
+from tests.simulation import clients
+from tests.simulation.broker import Broker
 from tests.simulation.days import play
 from tests.simulation.group import Group
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.oracle import check
-from tests.simulation.world import SESSION_S, SOURCES, World
+from tests.simulation.process import CURRENT, Process
+from tests.simulation.store import Store
+from tests.simulation.world import SESSION_S, SETTINGS, SOURCES, World, simulated
 
 SEEDS = range(40)
 FAULTS = ("kill", "die later", "pause", "add", "remove", "compact", "release", "store away")
@@ -76,6 +83,39 @@ def test_a_member_whose_session_ends_while_it_waits_to_be_assigned_joins_anew() 
     loop.run_until_complete(day())
     loop.close()
     assert sorted(group.assigned) == ["b", "c"]
+
+
+def test_the_store_is_not_asked_before_it_has_what_was_committed_a_moment_ago() -> None:
+    chance, place = Random(0), TopicPartition("transfers", 0)
+    loop = VirtualLoop(chance)
+    broker = Broker(chance, SESSION_S)
+    store = Store(broker, chance, SETTINGS.sink_group)
+    log = broker.logs[place]
+
+    async def day() -> None:
+        CURRENT.set(Process("worker", broker, chance))
+        producer = clients.Producer(transactional_id="book")
+        await producer.start()
+        await producer.begin_transaction()
+        batch = producer.create_batch()
+        batch.append(key=b"anna", value=b"a transfer", timestamp=0, headers=[])
+        await (await producer.send_batch(batch, place.topic, partition=place.partition))
+        await producer.commit_transaction()
+        assert log.stable_end < log.end, "its marker is not written yet"
+        waiting = asyncio.create_task(
+            Lookup(SETTINGS, StoreSettings())._until_stored(("late-charging-sessions", 0))
+        )
+        while log.unended:
+            assert not waiting.done()
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(1)
+        assert not waiting.done(), "the sink has stored nothing"
+        broker.committed[SETTINGS.sink_group, place] = log.end
+        await waiting
+
+    with simulated(loop, store, lambda *_: None):
+        loop.run_until_complete(day())
+    loop.close()
 
 
 @pytest.mark.parametrize("mutation", sorted(MUTATIONS))

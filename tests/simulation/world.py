@@ -117,7 +117,7 @@ class World:
         """
         self._loop.set_task_factory(task_of_process)  # type: ignore[arg-type]
         self._loop.set_exception_handler(self._noted)
-        with _simulated(self._loop, self._store, self.ended):
+        with simulated(self._loop, self._store, self.ended):
             try:
                 self._loop.run_until_complete(self._day())
             finally:
@@ -335,7 +335,7 @@ class _NoGarbage:
 
 
 @contextmanager
-def _simulated(
+def simulated(
     loop: VirtualLoop, store: Store, ended: Callable[[int, BaseException | None], None]
 ) -> Iterator[None]:
     """Put the simulated broker, store, clock and exit in place of the real ones."""

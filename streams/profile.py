@@ -93,7 +93,7 @@ SPEED: Final = Check(
 CARGO: Final = Check(
     "cargo_kg",
     "cargo of a trip [kg]",
-    20,
+    50,
     60_000,
     "the column may be in t where the mapping says kg",
     "the column may be in kg where the mapping says t",

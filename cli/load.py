@@ -27,6 +27,7 @@ from cli.inputs import (
 )
 from cli.outages import broker_at
 from cli.parsing import Command, Failure, data_dir_option, json_option
+from cli.printing import counted
 from cli.programmes import read_programmes
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ Examples:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DatabaseSettings:
+class WarehouseSettings:
     """The database that a query is put to."""
 
-    database: str = ""
+    warehouse: str = ""
 
 
 @click.command(cls=Command, epilog=EXAMPLES)
@@ -62,7 +63,7 @@ class DatabaseSettings:
     "--database",
     metavar="ADDRESS",
     help="Where --query is put: sqlite:///FILE, duckdb:///FILE, postgresql://... "
-    "[default: CARBONFLOW_DATABASE, which keeps a password from the process list].",
+    "[default: CARBONFLOW_WAREHOUSE, which keeps a password from the process list].",
 )
 @click.option(
     "--cursor",
@@ -139,9 +140,9 @@ def _inputs(
         return read_inputs(charging, freight, mappings)
     if charging or freight:
         raise click.UsageError("load files or a --query, not both at once")
-    address = database or settings_of(DatabaseSettings).database
+    address = database or settings_of(WarehouseSettings).warehouse
     if not address:
-        raise click.UsageError("--query needs --database, or CARBONFLOW_DATABASE")
+        raise click.UsageError("--query needs --database, or CARBONFLOW_WAREHOUSE")
     return (read_query(address, query, cursor or "", mappings),)
 
 
@@ -161,7 +162,7 @@ def _told(result: Mapping[str, Any]) -> str:
         f"refused: {_counts(result['refused'])}"
     )
     if result.get("done_before"):
-        line += f"; {result['done_before']:,} files were loaded before"
+        line += f"; loaded before: {counted(result['done_before'], 'file')}"
     return line
 
 

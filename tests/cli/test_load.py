@@ -132,7 +132,7 @@ def test_a_query_is_loaded_and_goes_on(folder: Path, broker: str) -> None:
     words = ("--query", "sessions.sql", "--cursor", "Start", "--mapping", "mine.toml")
     words += ("--checkpoint", "state.jsonl", "--bootstrap", broker)
     environ = {
-        "CARBONFLOW_DATABASE": f"sqlite:///{folder}/warehouse.db",
+        "CARBONFLOW_WAREHOUSE": f"sqlite:///{folder}/warehouse.db",
         "CARBONFLOW_PREFIX": settings.prefix,
     }
     first = call(*words, cwd=folder, **environ)
@@ -153,7 +153,7 @@ def test_a_query_is_loaded_and_goes_on(folder: Path, broker: str) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--query", "SELECT 1"), "--query needs --database, or CARBONFLOW_DATABASE"),
+        (("--query", "SELECT 1"), "--query needs --database, or CARBONFLOW_WAREHOUSE"),
         (("--database", "sqlite:///a.db", "--charging", "exports"), "need --query"),
         (("--cursor", "Start", "--charging", "exports"), "need --query"),
         (
@@ -214,7 +214,7 @@ def test_a_checkpoint_of_another_mapping_is_told(folder: Path, broker: str) -> N
     environ = {"CARBONFLOW_PREFIX": settings.prefix, "CARBONFLOW_BOOTSTRAP": broker}
     assert call(*words, cwd=folder, **environ).returncode == 0
     again = call(*words, cwd=folder, **environ)
-    assert again.stdout.endswith("refused: none; 1 files were loaded before\n")
+    assert again.stdout.endswith("refused: none; loaded before: 1 file\n")
     (folder / "mine.toml").write_text(MAPPING.replace('"Wh"', '"kWh"'))
     done = call(*words, cwd=folder, **environ)
     assert done.returncode == 1

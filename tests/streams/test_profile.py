@@ -81,7 +81,7 @@ WRONG: list[Mapping[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("changes", WRONG, ids=lambda changes: ",".join(changes))
+@pytest.mark.parametrize("changes", WRONG, ids=",".join)
 def test_what_is_expected_to_be_refused_is_what_a_worker_refuses(
     changes: Mapping[str, Any],
 ) -> None:

@@ -38,7 +38,7 @@ def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
 def put(server: S3Server, bucket: str, files: dict[str, bytes]) -> None:
     system = server.bucket(bucket)
     for name, content in files.items():
-        with system.open_output_stream(name) as out:
+        with system.open_output_stream(name, compression=None) as out:
             out.write(content)
 
 

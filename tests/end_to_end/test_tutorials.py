@@ -93,7 +93,9 @@ def test_a_truck_fleet_has_the_balance_of_a_drivers_waybills() -> None:
     # Of the second trip nobody measured the fuel: mass, shortest distance and intensity give it.
     measured_mg = round(Fraction(412_500 * shipped_mg("icct:CN:diesel:ttw"), 1000))
     shortest_m = Fraction(1_508_900 * 20, 21)
-    default_mg = round(Fraction(7_200 * shortest_m * shipped_mg("gbt-51366:CN:truck_18t.diesel:ttw"), 10**6))
+    default_mg = round(
+        Fraction(7_200 * shortest_m * shipped_mg("gbt-51366:CN:truck_18t.diesel:ttw"), 10**6)
+    )
     assert balance["emissions_mg"] == pytest.approx(measured_mg + default_mg, abs=10_000)
     assert sum("row_missing_value" in line for line in said) == 1
     assert not any("11010519491231002X" in line for line in said)

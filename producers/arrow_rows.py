@@ -87,12 +87,15 @@ def _words(metadata: Any, names: Sequence[str]) -> list[str]:
     if not metadata.num_row_groups:
         return []
     group = metadata.row_group(0)
-    chunks = [group.column(at) for at in range(group.num_columns)]
+    strings = [
+        group.column(at)
+        for at in range(group.num_columns)
+        if metadata.schema.column(at).logical_type.type == "STRING"
+    ]
     return [
         chunk.path_in_schema
-        for chunk in chunks
+        for chunk in strings
         if chunk.path_in_schema in names
-        and chunk.physical_type == "BYTE_ARRAY"
         and chunk.has_dictionary_page
         and 0 < chunk.data_page_offset - chunk.dictionary_page_offset <= DICTIONARY_BYTES_MAX
     ]
@@ -133,17 +136,23 @@ def _single(column: Any, name: str, mapping: FileMapping) -> Any:
 
     Raises:
         MappingError: It is none.
+        pa.ArrowInvalid: It has strings that are no UTF-8, which Arrow doesn't look at by itself.
     """
     kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_timestamp(kind):
+    if pa.types.is_string(kind):
+        column.validate(full=True)
         return column
-    if pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type):
+    if pa.types.is_timestamp(kind):
         return column
     if pa.types.is_dictionary(kind):
+        if pa.types.is_string(kind.value_type):
+            column.validate(full=True)
+            column.dictionary.validate(full=True)
+            return column
         column = column.dictionary_decode()
     try:
         return pc.cast(column, pa.string())
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+    except pa.ArrowNotImplementedError:
         raise MappingError(
             f"{mapping.origin}: column {name!r} of type {kind} is no single value"
         ) from None

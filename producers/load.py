@@ -233,12 +233,13 @@ class _Sending:
             while self._on_their_way:
                 await self._arrived()
         except BaseException:
-            if reading is not None:
-                # Awaited even so: a thread can't be cancelled, and it holds the file that is
-                # closed next.
-                await asyncio.wait([reading])
-            # What was handed over may arrive yet, and then counts.
-            await asyncio.gather(*(sent for _, sent in self._on_their_way), return_exceptions=True)
+            # Reading is awaited: a thread can't be cancelled, and it holds the file that is closed
+            # next. What was handed over may arrive yet; a load that goes on sends it again.
+            sending = [sent for _, sent in self._on_their_way]
+            for sent in sending:
+                sent.cancel()
+            left = [*sending, *([reading] if reading is not None else [])]
+            await asyncio.gather(*left, return_exceptions=True)
             raise
         self._note(replace(self._reached, is_done=True))
 

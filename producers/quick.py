@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from producers.convert import EPOCH
+from producers.convert import EPOCH, MILLISECOND
 from producers.parse import (
     FACTOR_MAX,
     NO_BYTE,
@@ -39,6 +40,9 @@ STAMPS_MS: Final = (-DAY_MS * 25_000, DAY_MS * 84_000)
 HOURS_KEPT_MAX: Final = 200_000
 UNITS_MS: Final = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
 """What a timestamp is multiplied by, and then divided by, to be milliseconds."""
+
+_CLOCK: Final = EPOCH.replace(tzinfo=None)
+_LAST: Final = timedelta(hours=1) - MILLISECOND
 
 Read = Callable[[Any], tuple[Any, BoolArray]]
 """From a column of texts to its values, as an Arrow column, and which rows were read."""
@@ -142,7 +146,7 @@ def _instants(rule: Rule, mapping: FileMapping, column: str) -> Quick | None:
     if found is None:
         return None
     pattern, is_iso = found
-    hours = _Hours(rule.zone)
+    hours = _hours_of(rule.zone)
     nulls = np.array([(day - date(1970, 1, 1)).days for day in mapping.null_dates], dtype=np.int64)
     without = _without_null(rule, digits=True)
 
@@ -182,38 +186,64 @@ class _Hours:
 
     def __init__(self, zone: tzinfo) -> None:
         self.zone = zone
-        self._known: dict[int, int] = {}
+        nothing = np.empty(0, dtype=np.int64)
+        self._known = nothing, nothing
+        """Hours, ascending, and the offset of each; replaced as one."""
 
     def offsets(
         self, local_ms: Int64Array, offset_ms: Int64Array, wanted: BoolArray
     ) -> tuple[Int64Array, BoolArray]:
         """Return the offsets with those of the wanted rows put in, and which rows have one."""
-        if self.zone is UTC:
+        if self.zone is UTC or not wanted.any():
             return np.where(wanted, 0, offset_ms), np.ones(len(local_ms), dtype=np.bool_)
         at = np.flatnonzero(wanted)
-        distinct, where = np.unique(local_ms[at] // HOUR_MS, return_inverse=True)
-        if len(self._known) > HOURS_KEPT_MAX:
-            self._known.clear()
-        found = np.array([self._offset(hour) for hour in distinct.tolist()], dtype=np.int64)
+        hours = local_ms[at] // HOUR_MS
+        first, span = int(hours.min()), int(hours.max() - hours.min()) + 1
+        if span <= HOURS_KEPT_MAX:
+            there = np.zeros(span, dtype=np.bool_)
+            there[hours - first] = True
+            distinct = np.flatnonzero(there)
+            table = np.zeros(span, dtype=np.int64)
+            table[distinct] = self._of(distinct + first)
+            found = table[hours - first]
+        else:
+            distinct, where = np.unique(hours, return_inverse=True)
+            found = self._of(distinct)[where]
         offsets = offset_ms.copy()
-        offsets[at] = found[where]
+        offsets[at] = found
         known = offsets != NO_OFFSET
         return np.where(known, offsets, 0), known | ~wanted
 
+    def _of(self, hours: Int64Array) -> Int64Array:
+        """Return the offset of each hour [ms]; hours are ascending and distinct."""
+        known, offsets = self._known
+        new = np.setdiff1d(hours, known, assume_unique=True)
+        if len(new):
+            if len(known) + len(new) > HOURS_KEPT_MAX:
+                known, offsets, new = known[:0], offsets[:0], hours
+            both = np.concatenate([known, new])
+            made = np.array([self._offset(hour) for hour in new.tolist()], dtype=np.int64)
+            order = np.argsort(both, kind="stable")
+            known, offsets = both[order], np.concatenate([offsets, made])[order]
+            self._known = known, offsets
+        found: Int64Array = offsets[np.searchsorted(known, hours)]
+        return found
+
     def _offset(self, hour: int) -> int:
         """Return the offset of an hour [ms], NO_OFFSET where the clock changes within it."""
-        offset = self._known.get(hour)
-        if offset is None:
-            first = EPOCH.replace(tzinfo=None) + timedelta(hours=hour)
-            last = first + timedelta(hours=1) - timedelta(milliseconds=1)
-            both = {self._shift(first), self._shift(last)}
-            offset = both.pop() if len(both) == 1 else NO_OFFSET
-            self._known[hour] = offset
-        return offset
+        first = _CLOCK + timedelta(hours=hour)
+        both = {self._shift(first), self._shift(first + _LAST)}
+        return both.pop() if len(both) == 1 else NO_OFFSET
 
     def _shift(self, local: datetime) -> int:
         """Return the offset at a moment of the clock [ms], the earlier one if it comes twice."""
         instant = local.replace(tzinfo=self.zone).astimezone(UTC)
         if instant.astimezone(self.zone).replace(tzinfo=None) != local:
             return NO_OFFSET
-        return (local - instant.replace(tzinfo=None)) // timedelta(milliseconds=1)
+        return (local - instant.replace(tzinfo=None)) // MILLISECOND
+
+
+@lru_cache(maxsize=64)
+def _hours_of(zone: tzinfo) -> _Hours:
+    """Return what is known of a zone, which all fields and mappings share."""
+    return _Hours(zone)

@@ -82,7 +82,8 @@ def csv_byte_blocks(
 
 
 def _header(window: _Window, mapping: FileMapping, *, file: str) -> Header:
-    window.fill()
+    while len(window.data) < len(MARK) and not window.ended:
+        window.fill()
     if window.data.startswith(MARK):
         window.at = len(MARK)
     lines = window.lines()

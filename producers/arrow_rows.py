@@ -136,18 +136,17 @@ def _single(column: Any, name: str, mapping: FileMapping) -> Any:
 
     Raises:
         MappingError: It is none.
-        pa.ArrowInvalid: It has strings that are no UTF-8, which Arrow doesn't look at by itself.
+        UnicodeError: It has strings that are no UTF-8.
     """
     kind = column.type
     if pa.types.is_string(kind):
-        column.validate(full=True)
+        _check_text(column, name)
         return column
     if pa.types.is_timestamp(kind):
         return column
     if pa.types.is_dictionary(kind):
         if pa.types.is_string(kind.value_type):
-            column.validate(full=True)
-            column.dictionary.validate(full=True)
+            _check_text(column.dictionary, name)
             return column
         column = column.dictionary_decode()
     try:
@@ -156,3 +155,11 @@ def _single(column: Any, name: str, mapping: FileMapping) -> Any:
         raise MappingError(
             f"{mapping.origin}: column {name!r} of type {kind} is no single value"
         ) from None
+
+
+def _check_text(column: Any, name: str) -> None:
+    """Check strings, which Arrow takes from a file as they are."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as wrong:
+        raise UnicodeError(f"column {name!r}: {wrong}") from wrong

@@ -119,8 +119,12 @@ class _Window:
 
     def fill(self) -> None:
         """Drop what was read, and read on."""
+        self._drop()
+        self.data += self._read()
+
+    def _drop(self) -> None:
         self._before += self.at
-        self.data, self.at = self.data[self.at :] + self._read(), 0
+        self.data, self.at = self.data[self.at :], 0
 
     def go_to(self, offset: int, *, line: int) -> None:
         """Go to a row further on; what lies between is read where the source can't be sought."""
@@ -188,6 +192,8 @@ class _Window:
         """Go behind the lines that were taken for a row."""
         self.at += sum(lines.sizes[: len(lines.taken)])
         self.line += len(lines.taken)
+        if self.at > self._size:
+            self._drop()
 
 
 class _SizedLines(Lines):

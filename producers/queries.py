@@ -196,7 +196,7 @@ class QueryFeed:
             ):
                 cursor.execute(sql, parameter)
                 yield cursor.fetch_record_batch()
-        except (module.Error, pa.ArrowException, OSError) as wrong:
+        except (module.Error, pa.ArrowException, OSError, UnicodeError) as wrong:
             said = " ".join(str(wrong).replace(self.address, "...").split())
             raise QueryError(f"{self.name}: {said}") from wrong
 

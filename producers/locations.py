@@ -101,6 +101,11 @@ def _is_wanted(path: str) -> bool:
     return path.lower().endswith(SUFFIXES) and not hidden
 
 
+def _is_hidden(path: str) -> bool:
+    """Return whether a pattern passes a file over, as a shell's would."""
+    return any(part.startswith(".") for part in path.split("/"))
+
+
 def _anything(path: str) -> bool:
     del path
     return True
@@ -117,7 +122,8 @@ def _here(word: str) -> list[Path]:
     parts = list(path.relative_to(base).parts if path.anchor else path.parts)
     while len(parts) > 1 and not PATTERN.search(parts[0]):
         base /= parts.pop(0)
-    return sorted(each for each in base.glob("/".join(parts)) if each.is_file())
+    fits = (each for each in base.glob("/".join(parts)) if each.is_file())
+    return sorted(each for each in fits if not _is_hidden(each.relative_to(base).as_posix()))
 
 
 def _in_bucket(word: str, environ: Mapping[str, str]) -> list[Source]:
@@ -131,7 +137,10 @@ def _in_bucket(word: str, environ: Mapping[str, str]) -> list[Source]:
     if PATTERN.search(key):
         fits = re.compile(_regex(path))
         base = path[: PATTERN.search(path).start()].rpartition("/")[0]  # type: ignore[union-attr]
-        return _sources(system, _below(system, base), lambda name: fits.fullmatch(name) is not None)
+        below = _below(system, base)
+        return _sources(
+            system, below, lambda name: not _is_hidden(name) and fits.fullmatch(name) is not None
+        )
     info = system.get_file_info(path)
     if info.type == pafs.FileType.File:
         return _sources(system, [info], _anything)

@@ -265,8 +265,8 @@ class _Taken:
             index = bisect_right(starts, at) - 1
             return parts[index].raws(at - starts[index])
 
-        lines = np.concatenate([np.asarray(part.lines, dtype=np.int64) for part in parts] or [[]])
-        return Rows(columns, lines, raw)
+        lines = [np.asarray(part.lines, dtype=np.int64) for part in parts]
+        return Rows(columns, np.concatenate(lines) if lines else [], raw)
 
 
 class _Reader:

@@ -71,9 +71,9 @@ class FieldColumn:
             return self._read([], every, problems)
         taken = [columns[name] for name in self.names]
         quick = self.quick
-        first = None if quick is None else columns[quick.column]
-        if quick is None or pa.types.is_dictionary(first.type):
+        if quick is None or pa.types.is_dictionary(columns[quick.column].type):
             return self._read(taken, every, problems)
+        first = columns[quick.column]
         if pa.types.is_timestamp(first.type) and quick.timestamps is not None:
             values, good = quick.timestamps(first)
         else:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from schemas.kernel import BoolArray, Int64Array, UInt8Array, bytes_of, kernel
+from schemas.kernel import BoolArray, Int64Array, Number, UInt8Array, bytes_of, kernel
 
 SPACE, PLUS, MINUS, POINT, COLON = (ord(letter) for letter in " +-.:")
 ZERO, NINE = ord("0"), ord("9")
@@ -215,7 +215,7 @@ def _numbers(
 
 
 @kernel
-def _digits(data: UInt8Array, at: int, end: int, count: int) -> int:
+def _digits(data: UInt8Array, at: int, end: int, count: int) -> Number:
     """Return the number that so many digits make, -1 if they are none."""
     if at + count > end:
         return -1
@@ -281,7 +281,8 @@ def _instants(
                 break
         if not sound:
             continue
-        millis, offset = np.int64(0), np.int64(NO_OFFSET)
+        millis: Number = np.int64(0)
+        offset: Number = np.int64(NO_OFFSET)
         if is_iso and at < end:
             at, millis, offset = _clock(data, at, end, part)
         day = _day(part[0], part[1], part[2])
@@ -294,9 +295,7 @@ def _instants(
 
 
 @kernel
-def _clock(
-    data: UInt8Array, at: int, end: int, part: Int64Array
-) -> tuple[int, Int64Array, Int64Array]:
+def _clock(data: UInt8Array, at: int, end: int, part: Int64Array) -> tuple[Number, Number, Number]:
     """Read the time behind an ISO date into hour, minute and second.
 
     Returns the position behind it, -1 if it is not read, the milliseconds, and the offset [ms].

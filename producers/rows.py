@@ -19,6 +19,7 @@ from producers.pseudonyms import NoKeyError, Pseudonyms
 from producers.rules import FileMapping, UnmappableError
 from producers.targets import targets
 from schemas.columns import arrow_schema
+from schemas.kernel import Int64Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Rows:
     """
 
     columns: Mapping[str, Any]
-    lines: Sequence[int]
+    lines: Sequence[int] | Int64Array
     raws: Callable[[int], bytes]
 
 

@@ -152,7 +152,8 @@ def write(
         lengths[row] = length
         needed = length
         if key != NO_FIELD:
-            delta, size = np.int64(0), own_sizes[key]
+            delta: Number = np.int64(0)
+            size = own_sizes[key]
             if time != NO_FIELD:
                 if row == first:
                     start = own_numbers[time]

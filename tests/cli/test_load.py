@@ -129,8 +129,10 @@ def test_a_query_is_loaded_and_goes_on(folder: Path, broker: str) -> None:
         rows = [line.split(",") for line in ROWS.splitlines()]
         database.executemany("INSERT INTO s VALUES (?, ?, ?, ?, ?, ?)", rows[:3])
     (folder / "sessions.sql").write_text("SELECT * FROM s;\n")
-    words = ("--query", "sessions.sql", "--cursor", "Start", "--mapping", "mine.toml")
-    words += ("--checkpoint", "state.jsonl", "--bootstrap", broker)
+    words = (
+        *("--query", "sessions.sql", "--cursor", "Start", "--mapping", "mine.toml"),
+        *("--checkpoint", "state.jsonl", "--bootstrap", broker),
+    )
     environ = {
         "CARBONFLOW_WAREHOUSE": f"sqlite:///{folder}/warehouse.db",
         "CARBONFLOW_PREFIX": settings.prefix,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ from tests.streams.scene import (
 USUAL: dict[str, Mapping[str, Any]] = {RECORD[SESSIONS]: SESSION, "freight_trip": TRIP}
 
 
-def profile_of(record: str, rows: list[Mapping[str, Any]], *, at_once: int = 1_000) -> Profile:
+def profile_of(record: str, rows: Sequence[Mapping[str, Any]], *, at_once: int = 1_000) -> Profile:
     profiling = Profiling(
         record, programmes=load_programmes(), factors=rules().factors, now_ms=NOW_MS
     )

@@ -88,13 +88,15 @@ def loaded(
     rows_max: int = 128,
     progress: list[Progress] | None = None,
 ) -> Loaded:
+    seen: list[Progress] = [] if progress is None else progress
+
     async def load() -> Loaded:
         async with CarbonflowProducer(settings) as producer:
             return await load_files(
                 sources,
                 mapping=MAPPING,
                 producer=producer,
-                progress=[].append if progress is None else progress.append,
+                progress=seen.append,
                 checkpoint=checkpoint,
                 rows_max=rows_max,
             )

@@ -187,7 +187,7 @@ class QueryFeed:
             module = import_module(driver.module)
         except ImportError as wrong:
             raise QueryError(
-                f"this database needs `pip install 'carbonflow[sql]'`, or {driver.package} alone"
+                f"this database needs the extra carbonflow[sql], or {driver.package} alone"
             ) from wrong
         try:
             with (

@@ -1,8 +1,8 @@
 """Split: the rows and columns of CSV found in its bytes, a window at a time.
 
 The kernel goes on while rows are regular: as many columns as the header, quotes around whole
-columns, no doubled quotes and no line breaks within them, lines that end in LF or CR LF. At any
-other row it stops and says where, and `csv.reader` is asked about that row.
+columns, lines that end in LF or CR LF. At any other row it stops and says where, and `csv.reader`
+is asked about that row.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from schemas.kernel import Int32Array, Int64Array, UInt8Array, bytes_of, copy_bytes, kernel
+from schemas.kernel import (
+    BoolArray,
+    Int32Array,
+    Int64Array,
+    UInt8Array,
+    bytes_of,
+    copy_bytes,
+    kernel,
+)
 
 QUOTE, LF, CR = ord('"'), ord("\n"), ord("\r")
 FULL, MORE, ODD = range(3)
@@ -30,6 +38,7 @@ class Split:
     Attributes:
         begins: Where the text of each mapped column begins, shape (columns, n).
         sizes: Bytes of each, shape (columns, n).
+        doubled: Whether there are doubled quotes among them, shape (columns, n).
         row_begins: Where each row begins, shape (n,).
         row_ends: Where it ends, without its line break, shape (n,).
         lines: The line it begins on, shape (n,).
@@ -41,6 +50,7 @@ class Split:
 
     begins: Int64Array
     sizes: Int64Array
+    doubled: BoolArray
     row_begins: Int64Array
     row_ends: Int64Array
     lines: Int64Array
@@ -56,9 +66,12 @@ class Split:
         sizes = self.sizes[column]
         pool = np.empty(int(sizes.sum()), dtype=np.uint8)
         offsets = np.zeros(len(self) + 1, dtype=np.int32)
-        _gather(bytes_of(data), self.begins[column], sizes, offsets, pool)
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(pool)]
-        return pa.StringArray.from_buffers(len(self), buffers[1], buffers[2])
+        begins, doubled = self.begins[column], self.doubled[column]
+        if doubled.any():
+            _gather_single(bytes_of(data), begins, sizes, doubled, offsets, pool)
+        else:
+            _gather(bytes_of(data), begins, sizes, offsets, pool)
+        return pa.StringArray.from_buffers(len(self), pa.py_buffer(offsets), pa.py_buffer(pool))
 
 
 def split(
@@ -76,14 +89,14 @@ def split(
     """
     width = int(slots.max(initial=UNREAD)) + 1
     begins, sizes = (np.empty((width, rows_max), dtype=np.int64) for _ in range(2))
+    doubled = np.zeros((width, rows_max), dtype=np.bool_)
     row_begins, row_ends, lines = (np.empty(rows_max, dtype=np.int64) for _ in range(3))
-    count, at, line, why = _split(
-        *(bytes_of(data), at, line, ord(delimiter), slots),
-        *(begins, sizes, row_begins, row_ends, lines),
-    )
+    place = bytes_of(data), at, line, ord(delimiter), slots
+    count, at, line, why = _split(*place, begins, sizes, doubled, row_begins, row_ends, lines)
     return Split(
         begins=begins[:, :count],
         sizes=sizes[:, :count],
+        doubled=doubled[:, :count],
         row_begins=row_begins[:count],
         row_ends=row_ends[:count],
         lines=lines[:count],
@@ -102,6 +115,7 @@ def _split(
     slots: Int64Array,
     begins: Int64Array,
     sizes: Int64Array,
+    doubled: BoolArray,
     row_begins: Int64Array,
     row_ends: Int64Array,
     lines: Int64Array,
@@ -109,7 +123,7 @@ def _split(
     """Return how many rows there are, where and on which line the next begins, and why it stops."""
     n, width, count = len(data), len(slots), 0
     while count < len(lines):
-        start = at
+        start, breaks = at, 0
         if at >= n:
             return count, start, line, MORE
         if data[at] == LF:  # An empty line is no row.
@@ -122,15 +136,22 @@ def _split(
         while stop < 0:
             if at >= n:
                 return count, start, line, MORE
-            begin = at
+            begin, has_doubled = at, False
             if data[at] == QUOTE:
                 begin += 1
                 at += 1
-                while at < n and data[at] != QUOTE and data[at] != LF and data[at] != CR:
+                while at < n:
+                    if data[at] == QUOTE:
+                        if at + 1 >= n or data[at + 1] != QUOTE:
+                            break
+                        has_doubled = True
+                        at += 1
+                    elif data[at] == LF or (data[at] == CR and at + 1 < n and data[at + 1] != LF):
+                        breaks += 1
                     at += 1
+                    if at - start > ROW_BYTES_MAX:
+                        return count, start, line, ODD
                 end = at
-                if at < n and data[at] != QUOTE:
-                    return count, start, line, ODD
                 at += 1
             else:
                 while at < n and data[at] != delimiter and data[at] != LF and data[at] != CR:
@@ -143,6 +164,7 @@ def _split(
             if slots[column] >= 0:
                 begins[slots[column], count] = begin
                 sizes[slots[column], count] = end - begin
+                doubled[slots[column], count] = has_doubled
             column += 1
             if data[at] == delimiter:
                 at += 1
@@ -162,7 +184,7 @@ def _split(
             return count, start, line, ODD
         row_begins[count], row_ends[count], lines[count] = start, stop, line
         count += 1
-        line += 1
+        line += 1 + breaks
     return count, at, line, FULL
 
 
@@ -174,4 +196,27 @@ def _gather(
     at = np.int64(0)
     for row in range(len(begins)):
         at = copy_bytes(pool, at, data, begins[row], sizes[row])
+        offsets[row + 1] = at
+
+
+@kernel
+def _gather_single(
+    data: UInt8Array,
+    begins: Int64Array,
+    sizes: Int64Array,
+    doubled: BoolArray,
+    offsets: Int32Array,
+    pool: UInt8Array,
+) -> None:
+    """Copy texts behind one another, a single quote for each doubled one."""
+    at = np.int64(0)
+    for row in range(len(begins)):
+        if doubled[row]:
+            place, end = begins[row], begins[row] + sizes[row]
+            while place < end:
+                pool[at] = data[place]
+                at += 1
+                place += 2 if data[place] == QUOTE else 1
+        else:
+            at = copy_bytes(pool, at, data, begins[row], sizes[row])
         offsets[row + 1] = at

@@ -17,7 +17,7 @@ from schemas.batches import partitioned_batches
 MAPPING: Final = "acn-data"
 ROW: Final = (
     b"Session,ChargingStartDateTime,ChargingEndDateTime,Energy,ChargingStation,UserID\n"
-    b"S1,2018-10-08T13:25:00Z,2018-10-09T00:00:00Z,6.31,1-1-193-816,000000365\n"
+    b'S1,2018-10-08T13:25:00Z,2018-10-09T00:00:00Z,6.31,"1-1""-193-816",000000365\n'
 )
 
 

@@ -148,15 +148,18 @@ def test_a_reader_goes_on_where_a_source_cannot_be_sought() -> None:
         assert told(rest) == told(others)
 
 
-@pytest.mark.parametrize("odd", [b'"a""b"', b'"two\nlines"', b"\xe5\xbc\xa0"])
+@pytest.mark.parametrize("odd", [b'"a""b"', b'"two\nlines"', b"\xe5\xbc\xa0", b"\xff", b'"open'])
 def test_rows_between_odd_ones_keep_their_order(odd: bytes) -> None:
     content = HEADER + b"".join(
         b"%d,%s,u\n" % (number, odd if number % 3 else b"x") for number in range(1_000)
     )
     blocks = from_bytes(content, rows_max=64, window_bytes=512)
-    ids = [text for block in blocks for text in block.rows.columns["Id"].to_pylist()]
-    assert ids == [str(number) for number in range(1_000)]
-    assert {len(block.rows.lines) for block in blocks[:-1]} == {64}
+    assert told(blocks) == told(from_text(content))
+    ids = [int(text) for block in blocks for text in block.rows.columns["Id"].to_pylist()]
+    refused = [row.line for block in blocks for row in block.refused]
+    assert len(ids) + len(refused) == 1_000
+    assert ids == sorted(ids)
+    assert {len(block.rows.lines) + len(block.refused) for block in blocks[:-1]} == {64}
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
@@ -14,6 +18,11 @@ import pytest
 from producers.files import UnreadableFileError, columns_row, read_file
 from producers.locations import LocationError, Source, found
 from producers.mapping import load_mapping
+from producers.topics import ensure_topics
+from schemas.columns import decode
+from schemas.settings import BrokerSettings
+from tests.end_to_end.command import CARBONFLOW, environment
+from tests.producers.client.sent import arrived
 from tests.producers.test_files import ACN, INDIA
 from tests.s3_server import S3Server, running
 
@@ -122,3 +131,33 @@ def test_a_file_that_vanished_is_unreadable(server: S3Server, bucket: str) -> No
     server.bucket(bucket).delete_file("a.csv")
     with pytest.raises(UnreadableFileError, match=f"s3://{bucket}/a.csv"):
         list(read_file(source, load_mapping("acn-data")))
+
+
+def test_the_command_takes_what_is_new_in_a_bucket(
+    server: S3Server, bucket: str, broker: str, tmp_path: Path
+) -> None:
+    settings = BrokerSettings(bootstrap=broker, prefix=f"s3-{uuid4().hex[:8]}.")
+    asyncio.run(ensure_topics(settings))
+    words = (
+        *("load", "--charging", f"s3://{bucket}/exports/", "--mapping", "acn-data", "--json"),
+        *("--checkpoint", str(tmp_path / "state.jsonl"), "--bootstrap", broker),
+    )
+    environ = {**environment(CARBONFLOW_PREFIX=settings.prefix), **server.environ}
+
+    def load() -> dict[str, Any]:
+        done = subprocess.run(
+            [CARBONFLOW, *words], capture_output=True, text=True, check=False, env=environ
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        (result,) = json.loads(done.stdout)
+        assert isinstance(result, dict)
+        return result
+
+    put(server, bucket, {"exports/1.csv": HEADER + ROW % 1 + ROW % 2})
+    assert (load()["sent"], load()["done_before"]) == (2, 1)
+    put(server, bucket, {"exports/2.csv.gz": gzip.compress(HEADER + ROW % 3)})
+    result = load()
+    assert (result["sent"], result["done_before"]) == (1, 1)
+    values = [message.value for message in arrived(settings, "charging-sessions")]
+    found_there = decode("charging_session", values).batch["session_id"].to_pylist()
+    assert sorted(found_there) == ["S1", "S2", "S3"]

@@ -93,8 +93,10 @@ class Running:
 def carbonflow(*options: str, **settings: str) -> Iterator[Running]:
     """Run `carbonflow up` with some options over a new folder, which is removed at the end."""
     broker, api, health, metrics = (free_port() for _ in range(4))
-    ports = ("--broker-port", broker, "--api-port", api)
-    ports += ("--api-metrics-port", health, "--metrics-port", metrics)
+    ports = (
+        *("--broker-port", broker, "--api-port", api),
+        *("--api-metrics-port", health, "--metrics-port", metrics),
+    )
     with tempfile.TemporaryDirectory(prefix="carbonflow-tutorial-") as name:
         words = [CARBONFLOW, "up", "--data-dir", f"{name}/books", *map(str, ports), *options]
         with Path(name, "up.log").open("wb") as log:

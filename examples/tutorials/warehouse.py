@@ -51,8 +51,10 @@ def main() -> None:
 
     with carbonflow("--factors", factors) as running:
         database, state = running.folder / "warehouse.db", running.folder / "state.jsonl"
-        words = ("load", "--query", "SELECT * FROM sessions", "--mapping", "acn-data")
-        words += ("--database", f"sqlite:///{database}", "--cursor", "came")
+        words = (
+            *("load", "--query", "SELECT * FROM sessions", "--mapping", "acn-data"),
+            *("--database", f"sqlite:///{database}", "--cursor", "came"),
+        )
         into = ("--bootstrap", running.bootstrap, "--checkpoint", str(state))
 
         # 1. The warehouse has half of it. Nothing is sent before somebody has looked.

@@ -29,7 +29,7 @@ from producers.topics import ensure_topics
 from schemas.columns import decode
 from schemas.partition import partition_of
 from schemas.settings import BrokerSettings
-from tests.producers.client.sent import arrived
+from tests.producers.client.sent import arrived, firsts
 from tests.producers.client.test_columns import run
 
 MAPPING = load_mapping("acn-data")
@@ -123,6 +123,9 @@ def test_a_folder_of_all_formats_arrives_whole(settings: BrokerSettings, tmp_pat
     result = loaded(settings, written(tmp_path / "all"), progress=seen)
     assert result == Loaded(5_000, 5_000, {})
     assert sessions(settings) == once(5_000)
+    for ids in firsts(arrived(settings, "charging-sessions")).values():
+        numbers = [int(name[1:]) for name in ids]
+        assert numbers == sorted(numbers)
     ends = {each.file: each for each in seen}
     assert [Path(name).name for name in ends] == [
         *("a.csv", "b.csv.gz", "c.csv.zst", "d.parquet", "e.jsonl")

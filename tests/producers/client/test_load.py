@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,7 +19,9 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+from aiokafka.errors import KafkaError
 
+from embedded.broker import Broker, free_port
 from producers.checkpoint import Checkpoint, Reached
 from producers.client.columns import CarbonflowProducer
 from producers.files import UnreadableFileError
@@ -239,6 +242,35 @@ def test_a_killed_load_goes_on_when_it_is_started_again(
         is_done=True,
     )
     assert sessions(settings).keys() == once(301_000).keys()
+
+
+def test_a_broker_that_restarts_under_a_load_costs_no_row(tmp_path: Path) -> None:
+    running = Broker.start(tmp_path / "broker", port=free_port())
+    settings = BrokerSettings(bootstrap=running.bootstrap)
+    asyncio.run(ensure_topics(settings))
+    sources = written(tmp_path / "all")
+
+    class Restarting(list[Progress]):
+        def append(self, each: Progress) -> None:
+            nonlocal running
+            super().append(each)
+            if len(self) == 12:
+                running.stop()
+                running = Broker.start(tmp_path / "broker", port=running.port)
+
+    try:
+        with Checkpoint(tmp_path / "state.jsonl") as checkpoint:
+            # It may fail, or nobody notices; either way the next load completes it.
+            with suppress(KafkaError):
+                loaded(settings, sources, checkpoint=checkpoint, progress=Restarting())
+            rest = loaded(settings, sources, checkpoint=checkpoint)
+            assert rest.done_before >= 1
+            assert all(
+                checkpoint.of(MAPPING, source.name, source.version).is_done for source in sources
+            )
+        assert sessions(settings).keys() == once(5_000).keys()
+    finally:
+        running.stop()
 
 
 def rows_behind(first: int, thousands: int) -> list[bytes]:

@@ -1,17 +1,20 @@
 """CSV from its bytes: regular rows found by a kernel, irregular ones read as text.
 
-What comes out is what `sources.csv_blocks` gives for the same file in UTF-8, row by row and refusal
-by refusal; it only comes out sooner. The bytes are read in windows. A window with bytes that are no
-UTF-8 is read as text from its beginning to its end.
+What comes out is what `sources.csv_blocks` gives for the same file, row by row and refusal by
+refusal; it only comes out sooner. The bytes are read in windows; those of another encoding become
+UTF-8 first. A window with bytes that are no text is read as text from its beginning to its end, so
+that the rows which have them can be refused as they are.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from io import UnsupportedOperation
+from typing import IO, Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -49,7 +52,7 @@ MARK: Final = b"\xef\xbb\xbf"
 def is_readable(mapping: FileMapping) -> bool:
     """Return whether a file of this mapping can be read from its bytes."""
     mark = mapping.delimiter
-    return mapping.encoding == "utf-8" and mark.isascii() and mark not in '"\r\n'
+    return mark.isascii() and mark not in '"\r\n'
 
 
 def csv_byte_blocks(
@@ -61,8 +64,11 @@ def csv_byte_blocks(
     begun: Position = START,
     window_bytes: int = WINDOW_BYTES,
 ) -> Iterator[Block]:
-    """Read CSV in UTF-8 whose first row names the columns; see `sources.csv_blocks`."""
-    window = _Window(source, window_bytes)
+    """Read CSV whose first row names the columns; see `sources.csv_blocks`."""
+    if mapping.encoding == "utf-8":
+        window = _Window(source, window_bytes)
+    else:
+        window = _Window(_AsUtf8(source, mapping.encoding), window_bytes, "surrogatepass")
     header = _header(window, mapping, file=file)
     if begun.offset:
         window.go_to(begun.offset, line=begun.line)
@@ -84,13 +90,50 @@ def csv_byte_blocks(
 def _header(window: _Window, mapping: FileMapping, *, file: str) -> Header:
     while len(window.data) < len(MARK) and not window.ended:
         window.fill()
-    if window.data.startswith(MARK):
+    if mapping.encoding == "utf-8" and window.data.startswith(MARK):
         window.at = len(MARK)
     lines = window.lines()
     reader = csv.reader(lines, delimiter=mapping.delimiter, strict=True)
     row = next(reader, [])
     window.pass_by(lines)
     return Header.of(row, mapping, file=file)
+
+
+class _Source(Protocol):
+    """What bytes come from: a file, or what unpacks or rewrites it."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return some more bytes, none at the end."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go elsewhere."""
+
+    def seekable(self) -> bool:
+        """Return whether it can."""
+
+
+class _AsUtf8:
+    """A source in another encoding as UTF-8; bytes that are no text are lone surrogates."""
+
+    def __init__(self, source: IO[bytes], encoding: str) -> None:
+        self._source = source
+        self._decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
+
+    def read(self, size: int, /) -> bytes:
+        """Return what so many bytes become, maybe more bytes than that."""
+        while True:
+            chunk = self._source.read(size)
+            text = self._decoder.decode(chunk, final=not chunk)
+            if text or not chunk:
+                return text.encode("utf-8", "surrogatepass")
+
+    def seek(self, offset: int, /) -> int:
+        """Say that it can't."""
+        raise UnsupportedOperation(f"no way to {offset}: characters differ in their bytes")
+
+    def seekable(self) -> bool:
+        """Return that it can't be sought."""
+        return False
 
 
 class _Window:
@@ -103,13 +146,14 @@ class _Window:
         ended: Whether nothing comes behind the bytes.
     """
 
-    def __init__(self, source: IO[bytes], size: int) -> None:
+    def __init__(self, source: _Source, size: int, errors: str = "surrogateescape") -> None:
         self.data = b""
         self.at = 0
         self.line = 0
         self.ended = False
         self._source = source
         self._size = size
+        self._errors = errors
         self._before = 0
 
     @property
@@ -135,6 +179,7 @@ class _Window:
             left = offset - self._before - len(self.data)
             kept = self.data[left:] if left < 0 else b""
             while left > 0 and (chunk := self._source.read(min(left, self._size))):
+                kept = chunk[left:]
                 left -= len(chunk)
         self.data, self.at, self.line, self.ended, self._before = kept, 0, line, False, offset
 
@@ -150,7 +195,7 @@ class _Window:
         end = self._end_of_line(at)
         if end == at:
             return None
-        text = self.data[at:end].decode("utf-8", "surrogateescape")
+        text = self.data[at:end].decode("utf-8", self._errors)
         if len(text) > LINE_CHARS_MAX and not text[: LINE_CHARS_MAX + 1].endswith(("\n", "\r")):
             text = Cut(text[:LINE_CHARS_MAX])
         return text, end - at
@@ -225,6 +270,7 @@ class _Taken:
 
     def __init__(self, mapping: FileMapping) -> None:
         self.names = mapping.columns
+        self.encoding = mapping.encoding
         self.parts: list[_Part] = []
         self.refused: list[UnmappedRow] = []
         self.count = 0
@@ -234,7 +280,13 @@ class _Taken:
         """Add rows of a window."""
         begins, ends = found.row_begins, found.row_ends
         columns = [found.column(data, column) for column in range(len(self.names))]
-        self.parts.append(_Part(columns, found.lines, lambda at: data[begins[at] : ends[at]]))
+        encoding = self.encoding
+
+        def raw(at: int) -> bytes:
+            row = data[begins[at] : ends[at]]
+            return row if encoding == "utf-8" else row.decode("utf-8").encode(encoding)
+
+        self.parts.append(_Part(columns, found.lines, raw))
         self.count += len(found)
         self.bytes += int(ends[-1] - begins[0])
 

@@ -5,7 +5,7 @@ decimal on the way. What isn't a row of the file at all is refused here, as `row
 reading goes on with the next line. After broken quotes it goes on with the second physical line, so
 that one stray quote costs one line and not the rest of the file.
 
-CSV in UTF-8 is read by `csv_bytes`, which asks `read_row` here about irregular rows only.
+CSV files are read by `csv_bytes`, which asks `read_row` here about irregular rows only.
 """
 
 from __future__ import annotations

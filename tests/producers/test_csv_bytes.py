@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+from dataclasses import replace
 from io import BytesIO, TextIOWrapper
 from typing import Any
 
@@ -55,12 +57,17 @@ def told(blocks: list[Block]) -> list[Any]:
 
 
 def from_bytes(
-    content: bytes, *, rows_max: int = 5, window_bytes: int = 64, begun: Position = START
+    content: bytes,
+    *,
+    rows_max: int = 5,
+    window_bytes: int = 64,
+    begun: Position = START,
+    mapping: FileMapping = MAPPING,
 ) -> list[Block]:
     return list(
         csv_byte_blocks(
             BytesIO(content),
-            MAPPING,
+            mapping,
             file="f.csv",
             rows_max=rows_max,
             window_bytes=window_bytes,
@@ -70,7 +77,8 @@ def from_bytes(
 
 
 def from_text(content: bytes, mapping: FileMapping = MAPPING) -> list[Block]:
-    text = TextIOWrapper(BytesIO(content), "utf-8-sig", "surrogateescape", newline="")
+    encoding = "utf-8-sig" if mapping.encoding == "utf-8" else mapping.encoding
+    text = TextIOWrapper(BytesIO(content), encoding, "surrogateescape", newline="")
     return list(csv_blocks(text, mapping, file="f.csv", rows_max=5))
 
 
@@ -119,6 +127,25 @@ def test_a_reader_goes_on_behind_any_block(
         rest = from_bytes(content, begun=block.behind)
         assert told(rest) == told(blocks[done:])
         assert (rest or blocks)[-1].behind.rows == blocks[-1].behind.rows
+
+
+ENCODINGS = st.sampled_from(["gb18030", "gbk", "latin-1", "cp1252", "shift_jis", "utf-16-le"])
+
+
+@given(st.lists(LINES, max_size=30), ENCODINGS, st.integers(1, 9), st.integers(1, 200))
+def test_other_encodings_are_read_as_they_are_as_text(
+    lines: list[bytes], encoding: str, rows_max: int, window_bytes: int
+) -> None:
+    mapping = replace(MAPPING, encoding=codecs.lookup(encoding).name)
+    text = "".join(line.decode("utf-8", "replace") for line in (HEADER, *lines))
+    content = text.encode(encoding, "replace")
+    if encoding == "gb18030":  # Here and there is what is no character.
+        content = content.replace(b"4,", b"4\xff\xff,")
+    found = from_bytes(content, rows_max=rows_max, window_bytes=window_bytes, mapping=mapping)
+    assert told(found) == told(from_text(content, mapping))
+    for done, block in enumerate(found, start=1):
+        rest = from_bytes(content, begun=block.behind, mapping=mapping)
+        assert told(rest) == told(found[done:])
 
 
 class Unseekable(BytesIO):

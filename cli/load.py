@@ -248,7 +248,9 @@ def _lines(name: str, profile: Profile) -> list[str]:
             f"  in 2 programmes {profile.shared_accounts:,} of them: an account has one programme"
         )
     if profile.first_ms is not None and profile.last_ms is not None:
-        lines.append(f"  times           {_time(profile.first_ms)} to {_time(profile.last_ms)}")
+        lines.append(
+            f"  times           {_time(profile.first_ms)} to {_time(profile.last_ms)} (UTC)"
+        )
     if profile.repeats:
         lines.append(f"  repeats         {profile.repeats:,}, which are booked once")
     lines.append(f"  refused         {_counts(profile.refused)}")

@@ -76,7 +76,7 @@ def test_a_dry_run_prints_what_a_load_would_bring(folder: Path) -> None:
     lines = [line.strip() for line in done.stdout.splitlines()]
     assert lines[0] == "mine: 5 rows, 4 records"
     assert lines[1].split() == ["accounts", "2"]
-    assert lines[2].split() == ["times", "2023-05-01", "to", "2023-05-03"]
+    assert lines[2].split() == ["times", "2023-05-01", "to", "2023-05-03", "(UTC)"]
     assert lines[3].startswith("repeats         1")
     assert lines[4] == "refused         1 row_bad_value, 1 factor_not_found"
     assert "'many' is not a number" in lines[5]

@@ -193,6 +193,11 @@ async def load(
     return totals.loaded()
 
 
+def _reading(blocks: Generator[MappedRows]) -> asyncio.Task[MappedRows | None]:
+    """Return the next block, being read on a thread."""
+    return asyncio.create_task(asyncio.to_thread(next, blocks, None))
+
+
 class _Sending:
     """One feed on its way: blocks that were handed over, and what is known to have arrived."""
 
@@ -219,29 +224,32 @@ class _Sending:
     async def all_of(self, blocks: Generator[MappedRows]) -> None:
         """Send all blocks and wait until the broker has them."""
         columns = self._feed.columns(self._mapping)
-        reading: asyncio.Task[MappedRows | None] | None = None
+        reading = _reading(blocks)
         try:
-            block = await asyncio.to_thread(next, blocks, None)
-            while block is not None:
-                reading = asyncio.create_task(asyncio.to_thread(next, blocks, None))
+            # Shielded: a thread can't be cancelled, and it holds the file that is closed next.
+            while (block := await asyncio.shield(reading)) is not None:
+                reading = _reading(blocks)
                 sent = await self._producer.hand_over(self._mapping.record, block.batch)
                 self._on_their_way.append((block, sent))
                 await self._producer.send_refusals(block.refused, columns=columns)
                 while len(self._on_their_way) >= ON_THEIR_WAY_MAX:
                     await self._arrived()
-                block = await reading
-            while self._on_their_way:
-                await self._arrived()
-        except BaseException:
-            # Reading is awaited: a thread can't be cancelled, and it holds the file that is closed
-            # next. What was handed over may arrive yet; a load that goes on sends it again.
-            sending = [sent for _, sent in self._on_their_way]
-            for sent in sending:
+            await self._all_arrived()
+        except BaseException as wrong:
+            await asyncio.wait([reading])
+            if reading.exception() is wrong:
+                # What could be read before it counts.
+                await self._all_arrived()
+            # Else what was handed over may arrive yet; a load that goes on sends it again.
+            for _, sent in self._on_their_way:
                 sent.cancel()
-            left = [*sending, *([reading] if reading is not None else [])]
-            await asyncio.gather(*left, return_exceptions=True)
+            await asyncio.gather(*(sent for _, sent in self._on_their_way), return_exceptions=True)
             raise
         self._note(replace(self._reached, is_done=True))
+
+    async def _all_arrived(self) -> None:
+        while self._on_their_way:
+            await self._arrived()
 
     async def _arrived(self) -> None:
         """Wait for the block that was handed over first."""

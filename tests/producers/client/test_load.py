@@ -197,6 +197,34 @@ def test_what_was_read_before_a_damage_is_reached(settings: BrokerSettings, tmp_
         reached = checkpoint.of(MAPPING, source.name, source.version)
     assert 0 < reached.sent == reached.behind.rows < 150_000
     assert not reached.is_done
+    assert sessions(settings) == once(reached.sent)
+
+
+def test_a_load_that_is_cancelled_ends_once_its_thread_has_read(
+    settings: BrokerSettings, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(csv_of(table(0, 50_000)))
+
+    async def cancelled(turns: int) -> None:
+        async with CarbonflowProducer(settings) as producer:
+            begun = asyncio.create_task(
+                load_files(
+                    [path],
+                    mapping=MAPPING,
+                    producer=producer,
+                    progress=lambda _: None,
+                    rows_max=1_000,
+                )
+            )
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            begun.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await begun
+
+    for turns in (1, 2, 3, 10, 30):
+        run(cancelled(turns))
 
 
 def test_a_killed_load_goes_on_when_it_is_started_again(

@@ -1,39 +1,32 @@
-"""Commands that bring events in: `run`, `demo` and `load`."""
+"""Commands that bring events in and work them to the end: `run` and `demo`."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from cli.broker import broker_settings
 from cli.inputs import (
     RELEASE,
-    Inputs,
     factor_option,
     file_options,
     read_factors,
     read_inputs,
     send_files,
 )
-from cli.outages import broker_at
 from cli.parsing import DEMO_DIR, Command, Failure, data_dir_option, folder_option, json_option
 from cli.programmes import read_programmes
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
     from embedded.progress import View
     from embedded.stack import StackSettings
     from producers.client.columns import CarbonflowProducer
-    from producers.load import Progress
-    from schemas.settings import BrokerSettings
 
 Ingest = Callable[["CarbonflowProducer", "View"], Awaitable[None]]
 
@@ -66,8 +59,8 @@ fresh_option = click.option(
 @workers_option
 @json_option
 def run(
-    charging: tuple[Path, ...],
-    freight: tuple[Path, ...],
+    charging: tuple[str, ...],
+    freight: tuple[str, ...],
     mappings: tuple[str, ...],
     specs: tuple[str, ...],
     data_dir: Path,
@@ -150,78 +143,6 @@ def demo(
     _work(ingest, (), settings, as_json)
     if not as_json:
         click.echo(f"ask about it with --data-dir {data_dir}", err=True)
-
-
-@click.command(
-    cls=Command,
-    epilog="\b\nExamples:\n  carbonflow load --charging sessions.csv --mapping mine.toml\n"
-    "  carbonflow load --freight trips.parquet --mapping mine.toml --bootstrap kafka:9092",
-)
-@file_options
-@click.option(
-    "--bootstrap",
-    metavar="HOST:PORT",
-    help="Kafka to load into [default: a running `carbonflow up`, else CARBONFLOW_BOOTSTRAP].",
-)
-@data_dir_option
-@json_option
-def load(
-    charging: tuple[Path, ...],
-    freight: tuple[Path, ...],
-    mappings: tuple[str, ...],
-    bootstrap: str | None,
-    data_dir: Path,
-    as_json: bool,
-) -> None:
-    """Load files into a running stack, or into any Kafka.
-
-    Returns once the broker has every row, as a record or as a refusal. The topics must exist
-    (`carbonflow topics` makes them). Further settings of the broker are read from CARBONFLOW_*.
-    """
-    inputs = read_inputs(charging, freight, mappings)
-    settings = broker_settings(bootstrap, data_dir)
-    with broker_at(settings):
-        results = asyncio.run(_load(inputs, settings, quiet=as_json))
-    if as_json:
-        print(json.dumps(results))
-        return
-    for result in results:
-        print(_told(result))
-
-
-def _told(result: Mapping[str, Any]) -> str:
-    """Return what became of the rows of one mapping, in a line."""
-    refused = ", ".join(f"{count:,} {code}" for code, count in result["refused"].items())
-    return (
-        f"{result['mapping']}: {result['rows']:,} rows, {result['sent']:,} sent, "
-        f"refused: {refused or 'none'}"
-    )
-
-
-async def _load(
-    inputs: Sequence[Inputs], settings: BrokerSettings, *, quiet: bool
-) -> list[dict[str, Any]]:
-    """Send files with a progress bar on standard error, or without where nobody looks."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    from producers.client.columns import CarbonflowProducer
-
-    console = Console(stderr=True)
-    columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=console, disable=quiet or not console.is_terminal) as bars:
-        tasks: dict[Path, TaskID] = {}
-
-        def show(progress: Progress) -> None:
-            if progress.file not in tasks:
-                tasks[progress.file] = bars.add_task(progress.file.name)
-            bars.update(
-                tasks[progress.file], completed=progress.done_bytes, total=progress.size_bytes
-            )
-
-        async with CarbonflowProducer(settings) as producer:
-            return await send_files(inputs, producer, show)
 
 
 def _work(ingest: Ingest, specs: tuple[str, ...], settings: StackSettings, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a load is made of: files of two kinds, the mappings that read them, and factors.
+"""What a load is made of: files of two kinds or a query, the mappings that read them, and factors.
 
 Everything is read and checked before anything is started, so that a misspelt name costs a second
 and not a minute.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,24 +19,44 @@ from cli.pseudonym import read_pseudonyms, told
 
 if TYPE_CHECKING:
     from carbon.factors import Factor
+    from producers.checkpoint import Checkpoint
     from producers.client.columns import CarbonflowProducer
-    from producers.load import Progress
+    from producers.load import Feed, Progress
     from producers.pseudonyms import Pseudonyms
     from producers.rules import FileMapping
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 RELEASE = "release:2026.1"
+CHECKED_MAX = 100
+"""So many files of a kind are looked into before anything is started; a bucket may have more."""
 _RECORDS = {"charging_session": "charging", "freight_trip": "freight"}
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Files of one kind, the mapping that reads them, and its pseudonyms if it has any."""
+    """Files of one kind or a query, the mapping that reads it, and its pseudonyms if any."""
 
-    paths: tuple[Path, ...]
+    feeds: tuple[Feed, ...]
     mapping: FileMapping
     pseudonyms: Pseudonyms | None
+
+
+class Place(click.ParamType):
+    """A file, a folder, a pattern or an address; of a file that is not there it says so at once."""
+
+    name = "file"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word, or say what is wrong with it."""
+        from producers.locations import PATTERN, is_url
+
+        if not is_url(value) and not PATTERN.search(value) and not Path(value).exists():
+            self.fail(f"File {value!r} does not exist.", param, ctx)
+        return value
+
+
+PLACE = Place()
 
 
 def file_options(function: F) -> F:
@@ -54,16 +75,16 @@ def file_options(function: F) -> F:
             cls=Many,
             multiple=True,
             metavar="FILE...",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="Freight trips: CSV, JSON Lines or Parquet.",
+            type=PLACE,
+            help="Freight trips: CSV, JSON Lines or Parquet; folders, patterns, s3:// too.",
         ),
         click.option(
             "--charging",
             cls=Many,
             multiple=True,
             metavar="FILE...",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="Charging sessions: CSV, JSON Lines or Parquet.",
+            type=PLACE,
+            help="Charging sessions: CSV, JSON Lines or Parquet; folders, patterns, s3:// too.",
         ),
     ):
         function = option(function)
@@ -83,9 +104,9 @@ def factor_option(function: F) -> F:
 
 
 def read_inputs(
-    charging: Sequence[Path], freight: Sequence[Path], mappings: Sequence[str]
+    charging: Sequence[str], freight: Sequence[str], mappings: Sequence[str]
 ) -> tuple[Inputs, ...]:
-    """Return what is to be loaded.
+    """Return what is to be loaded from files.
 
     Raises:
         click.UsageError: Files lack a mapping, a mapping lacks files, a kind has two mappings, or
@@ -93,7 +114,8 @@ def read_inputs(
         Failure: A mapping cannot be read, a file not with its mapping, or keys are missing.
     """
     from producers.files import UnreadableFileError, check_file
-    from producers.mapping import load_mapping
+    from producers.load import FileFeed
+    from producers.locations import LocationError, found
     from producers.tables import MappingError
 
     files = {"charging": tuple(charging), "freight": tuple(freight)}
@@ -101,30 +123,78 @@ def read_inputs(
         raise click.UsageError("nothing to load: give --charging or --freight files")
     by_kind: dict[str, FileMapping] = {}
     for name in mappings:
-        try:
-            mapping = load_mapping(name)
-        except (MappingError, OSError) as error:
-            wrong = Failure if Path(name).is_file() else click.UsageError
-            raise wrong(f"mapping {name}: {error}") from error
+        mapping = read_mapping(name)
         kind = _RECORDS[mapping.record]
         if kind in by_kind:
             raise click.UsageError(f"two mappings for {kind} files: give one")
         if not files[kind]:
             raise click.UsageError(f"mapping {name} reads {kind} files, and there is no --{kind}")
         by_kind[kind] = mapping
-    for kind, paths in files.items():
-        if paths and kind not in by_kind:
+    for kind, words in files.items():
+        if words and kind not in by_kind:
             raise click.UsageError(f"--{kind} needs a --mapping that makes {kind} records")
-    inputs = tuple(
-        Inputs(files[kind], mapping, _pseudonyms_of(mapping)) for kind, mapping in by_kind.items()
-    )
-    for part in inputs:
-        for path in part.paths:
-            try:
-                check_file(path, part.mapping, part.pseudonyms)
-            except (UnreadableFileError, MappingError) as error:
-                raise Failure(str(error)) from error
-    return inputs
+    inputs = []
+    for kind, mapping in by_kind.items():
+        pseudonyms = _pseudonyms_of(mapping)
+        try:
+            sources = {one.name: one for word in files[kind] for one in found(word)}.values()
+            for source in islice(sources, CHECKED_MAX):
+                check_file(source, mapping, pseudonyms)
+        except (LocationError, UnreadableFileError, MappingError) as error:
+            raise Failure(str(error)) from error
+        inputs.append(Inputs(tuple(map(FileFeed, sources)), mapping, pseudonyms))
+    return tuple(inputs)
+
+
+def read_query(address: str, query: str, cursor: str, mappings: Sequence[str]) -> Inputs:
+    """Return a query that is to be loaded.
+
+    Args:
+        address: Of the database.
+        query: The query, or a file that ends in .sql and has it.
+        cursor: A column that only grows, or nothing.
+        mappings: One.
+
+    Raises:
+        click.UsageError: There is not one mapping, or it is not known.
+        Failure: The file cannot be read, the database not asked, or keys are missing.
+    """
+    from producers.queries import QueryError, QueryFeed
+    from producers.tables import MappingError
+
+    if len(mappings) != 1:
+        raise click.UsageError("--query needs one --mapping, which says what its rows become")
+    mapping = read_mapping(mappings[0])
+    name = f"{mapping.name}.sql"
+    if query.endswith(".sql"):
+        name = query
+        try:
+            query = Path(query).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Failure(f"{name}: {error}") from error
+    feed = QueryFeed(address, query, name, cursor)
+    try:
+        feed.check(mapping)
+    except (QueryError, MappingError) as error:
+        raise Failure(str(error)) from error
+    return Inputs((feed,), mapping, _pseudonyms_of(mapping))
+
+
+def read_mapping(name: str) -> FileMapping:
+    """Return a mapping that is shipped, or that of a file.
+
+    Raises:
+        click.UsageError: There is none.
+        Failure: It cannot be used.
+    """
+    from producers.mapping import load_mapping
+    from producers.tables import MappingError
+
+    try:
+        return load_mapping(name)
+    except (MappingError, OSError) as error:
+        wrong = Failure if Path(name).is_file() else click.UsageError
+        raise wrong(f"mapping {name}: {error}") from error
 
 
 def _pseudonyms_of(mapping: FileMapping) -> Pseudonyms | None:
@@ -165,35 +235,44 @@ def read_factors(specs: Sequence[str]) -> list[Factor]:
 
 
 async def send_files(
-    inputs: Sequence[Inputs], producer: CarbonflowProducer, progress: Callable[[Progress], None]
+    inputs: Sequence[Inputs],
+    producer: CarbonflowProducer,
+    progress: Callable[[Progress], None],
+    checkpoint: Checkpoint | None = None,
 ) -> list[dict[str, Any]]:
-    """Send all files; return for each kind what became of its rows.
+    """Send all rows; return for each kind what became of them.
 
     Raises:
-        Failure: A file cannot be read.
+        Failure: A file cannot be read, or a database not asked.
     """
+    from producers.checkpoint import CheckpointError
     from producers.files import UnreadableFileError
-    from producers.load import load_files
+    from producers.load import load
+    from producers.queries import QueryError
     from producers.tables import MappingError
 
     results: list[dict[str, Any]] = []
     for part in inputs:
         try:
-            loaded = await load_files(
-                part.paths,
+            loaded = await load(
+                part.feeds,
                 mapping=part.mapping,
                 producer=producer,
                 progress=progress,
                 pseudonyms=part.pseudonyms,
+                checkpoint=checkpoint,
             )
-        except (UnreadableFileError, MappingError, OSError) as error:
+        except (
+            *(UnreadableFileError, MappingError, QueryError, CheckpointError, OSError),
+        ) as error:
             raise Failure(str(error)) from error
-        results.append(
-            {
-                "mapping": part.mapping.name,
-                "rows": loaded.rows,
-                "sent": loaded.sent,
-                "refused": dict(loaded.refused),
-            }
-        )
+        result: dict[str, Any] = {
+            "mapping": part.mapping.name,
+            "rows": loaded.rows,
+            "sent": loaded.sent,
+            "refused": dict(loaded.refused),
+        }
+        if checkpoint is not None:
+            result |= {"done_before": loaded.done_before, "gone_on": loaded.gone_on}
+        results.append(result)
     return results

@@ -13,6 +13,7 @@ from cli import (
     erase,
     factors,
     ingest,
+    load,
     processes,
     pseudonym,
     refusals,
@@ -40,7 +41,7 @@ def carbonflow() -> None:
 for command in (
     ingest.run,
     ingest.demo,
-    ingest.load,
+    load.load,
     serve.up,
     accounts.balance,
     accounts.statement,

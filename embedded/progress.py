@@ -102,7 +102,7 @@ class _Lines(Quiet):
     def loading(self, progress: Progress) -> None:
         """Show how far the file is."""
         share = progress.done_bytes / progress.size_bytes if progress.size_bytes else 1.0
-        self._file = f" {progress.file.name} {share:.0%}"
+        self._file = f" {progress.file.rpartition('/')[2]} {share:.0%}"
 
     def line(self, reading: Reading) -> str:
         """Return the line for a reading."""

@@ -64,6 +64,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from fractions import Fraction
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -364,6 +365,7 @@ def parse_mapping(text: str, *, origin: str) -> FileMapping:
         encoding=encoding,
         decimal=top.text("decimal", "."),
         thousands=top.text("thousands", ""),
+        digest=sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16],
     )
     _check_secrets(mapping)
     return mapping

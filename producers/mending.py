@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -64,7 +63,12 @@ def mend(refused: Sequence[RefusedRecord], mapping: FileMapping, mapper: RowMapp
     taken = list(read)
     columns = list(zip(*(read[index] for index in taken), strict=True))
     rows = Rows(
-        dict(zip(mapping.columns, columns or [()] * len(mapping.columns), strict=True)),
+        {
+            name: pa.array(texts, pa.string())
+            for name, texts in zip(
+                mapping.columns, columns or [()] * len(mapping.columns), strict=True
+            )
+        },
         taken,
         lambda at: refused[taken[at]].value or b"",
     )
@@ -76,7 +80,7 @@ def mend(refused: Sequence[RefusedRecord], mapping: FileMapping, mapper: RowMapp
 def _texts(record: RefusedRecord, mapping: FileMapping) -> Sequence[str | None]:
     """Return the texts of a row in the order of the mapping's columns."""
     text = (record.value or b"").decode(mapping.encoding, "surrogateescape")
-    if is_csv(Path(record.file)):
+    if is_csv(record.file):
         source = StringIO(f"{record.columns}\n{text}\n", newline="")
         blocks = csv_blocks(source, mapping, file=record.file, rows_max=1)
     else:
@@ -89,4 +93,4 @@ def _texts(record: RefusedRecord, mapping: FileMapping) -> Sequence[str | None]:
         raise _NoRow(CODE, "nothing is there")
     for row in block.refused:
         raise _NoRow(row.code, row.reason)
-    return [block.rows.columns[name][0] for name in mapping.columns]
+    return [block.rows.columns[name][0].as_py() for name in mapping.columns]

@@ -23,7 +23,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from producers.again import Again, sending
@@ -170,7 +169,7 @@ class _Judge:
         if record.origin == "loader":
             if self._plan.mapping is None:
                 return "needs_mapping"
-            if is_csv(Path(record.file)) and not record.columns:
+            if is_csv(record.file) and not record.columns:
                 return "no_columns"
         return None
 

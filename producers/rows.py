@@ -1,29 +1,25 @@
-"""Rows: a mapping applied to a block of rows, a field at a time.
+"""Rows: a mapping applied to a block of rows, a field at a time (`fields`).
 
-Real columns repeat themselves (a vehicle type, a station, a price with two decimals), so every
-field keeps a bounded memory of the texts it has read: a text is parsed once, and each later row
-costs a look-up. One set of rules serves every file format, and a row's result never depends on the
-rows around it.
-
-Where the mapping has a pseudonym, natural ids end here: neither the batch nor a refused row has
-one. The bytes of a refused row are then its other columns as JSON.
+One set of rules serves every format and every database. Where the mapping has a pseudonym, natural
+ids end here: neither the batch nor a refused row has one. The bytes of a refused row are then its
+other columns as JSON.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from producers.fields import FieldColumn, Problems, as_texts
 from producers.pseudonyms import NoKeyError, Pseudonyms
-from producers.rules import FileMapping, MappedField, UnmappableError, Value, field_reader
+from producers.rules import FileMapping, UnmappableError
 from producers.targets import targets
 from schemas.columns import arrow_schema
-
-MEMORY_ENTRIES_MAX = 100_000
-
-Texts = Sequence[str | None]
+from schemas.kernel import Int64Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,83 +38,42 @@ class Rows:
     """A block of rows on their way through the mapping.
 
     Attributes:
-        columns: The texts of each column the mapping reads, by name, each of shape (n,).
+        columns: Each column the mapping reads, by name, each of shape (n,): strings, words as a
+            dictionary, or single values of another type that can be cast to strings.
         lines: The line each row begins on, from 1, shape (n,).
         raws: Gives the bytes of row i.
     """
 
-    columns: Mapping[str, Texts]
-    lines: Sequence[int]
+    columns: Mapping[str, Any]
+    lines: Sequence[int] | Int64Array
     raws: Callable[[int], bytes]
-
-
-class _Memory(dict[Any, Value]):
-    """What a field has read before, by the text or texts; problems are kept beside."""
-
-    def __init__(self, read: Callable[[Any], Value]) -> None:
-        super().__init__()
-        self.read = read
-        self.problems: dict[Any, UnmappableError] = {}
-
-    def __missing__(self, key: Any) -> Value:
-        try:
-            value = self.read(key)
-        except UnmappableError as problem:
-            self.problems[key] = problem
-            value = None
-        self[key] = value
-        return value
-
-
-class _FieldColumn:
-    """One field of the record, computed a block at a time."""
-
-    def __init__(self, field: MappedField, mapping: FileMapping) -> None:
-        self.names = field.columns
-        read = field_reader(field, mapping)
-        names = self.names
-        # A field of one column is remembered by its text, any other by the tuple of its texts.
-        one = (lambda text: read({names[0]: text})) if len(names) == 1 else None
-        self.memory = _Memory(one or (lambda texts: read(dict(zip(names, texts, strict=True)))))
-
-    def of(self, rows: Rows, problems: dict[int, UnmappableError]) -> list[Value]:
-        """Return the field of every row; rows without a usable value are added to `problems`."""
-        memory = self.memory
-        if len(memory) > MEMORY_ENTRIES_MAX:
-            memory.clear()
-            memory.problems.clear()
-        columns = [rows.columns[name] for name in self.names]
-        keys: Sequence[Any]
-        match columns:
-            case []:
-                keys = [()] * len(rows.lines)
-            case [column]:
-                keys = column
-            case _:
-                keys = list(zip(*columns, strict=True))
-        values = list(map(memory.__getitem__, keys))
-        if memory.problems and not memory.problems.keys().isdisjoint(keys):
-            for row, key in enumerate(keys):
-                problem = memory.problems.get(key)
-                if problem is not None:
-                    problems.setdefault(row, problem)
-        return values
 
 
 class RowMapper:
     """Turns blocks of rows into batches of one record.
 
+    Args:
+        mapping: How columns become fields.
+        pseudonyms: What replaces natural ids; needed where the mapping has a pseudonym.
+        coded: Whether words that repeat may stay codes, which is less work for who only sends.
+
     Raises:
         ValueError: The mapping has a pseudonym, and nobody gave the keys.
     """
 
-    def __init__(self, mapping: FileMapping, pseudonyms: Pseudonyms | None = None) -> None:
+    def __init__(
+        self, mapping: FileMapping, pseudonyms: Pseudonyms | None = None, *, coded: bool = False
+    ) -> None:
         self.natural_columns = mapping.natural_columns
         if self.natural_columns and pseudonyms is None:
             raise ValueError(f"mapping {mapping.name} has a pseudonym: it needs the keys")
         self.pseudonyms = pseudonyms if self.natural_columns else None
+        self.coded = coded
         self.schema = arrow_schema(mapping.record)
-        self.columns = {f.target.name: _FieldColumn(f, mapping) for f in mapping.fields}
+        self.columns = {
+            f.target.name: FieldColumn(f, mapping, self.schema.field(f.target.name).type)
+            for f in mapping.fields
+        }
         self.targets = targets(mapping.record)
 
     def batch(self, rows: Rows, *, file: str) -> tuple[pa.RecordBatch, list[UnmappedRow]]:
@@ -126,58 +81,86 @@ class RowMapper:
 
         A row with several problems is refused for the first, in the order of the record's fields.
         """
-        problems: dict[int, UnmappableError] = {}
-        values = {name: column.of(rows, problems) for name, column in self.columns.items()}
+        problems: Problems = {}
+        count = len(rows.lines)
+        arrays = {
+            name: column.of(rows.columns, count, problems) for name, column in self.columns.items()
+        }
         if self.pseudonyms is not None:
-            values["account_id"] = _replaced(values, self.pseudonyms, problems)
-        kept = [row for row in range(len(rows.lines)) if row not in problems] if problems else None
-        count = len(rows.lines) - len(problems)
-        arrays: list[pa.Array] = []
+            arrays["account_id"] = _replaced(
+                arrays["programme"], arrays["account_id"], self.pseudonyms, problems
+            )
         for target in self.targets:
-            kind = self.schema.field(target.name).type
-            column = values.get(target.name)
-            if column is None:
-                arrays.append(pa.array([target.default] * count, kind))
-            else:
-                arrays.append(pa.array(column if kept is None else [column[r] for r in kept], kind))
+            if target.name not in arrays:
+                kind = self.schema.field(target.name).type
+                arrays[target.name] = pa.repeat(pa.scalar(target.default, kind), count)
+        batch = self._batch(arrays, count, problems)
         refused = [
-            UnmappedRow(file, rows.lines[row], problem.code, problem.reason, self._raw(rows, row))
+            UnmappedRow(
+                file, int(rows.lines[row]), problem.code, problem.reason, self._raw(rows, row)
+            )
             for row, problem in sorted(problems.items())
         ]
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema), refused
+        return batch, refused
+
+    def _batch(self, arrays: Mapping[str, Any], count: int, problems: Problems) -> pa.RecordBatch:
+        columns = [arrays[name] for name in self.schema.names]
+        if problems:
+            kept = np.ones(count, dtype=np.bool_)
+            kept[list(problems)] = False
+            columns = [column.filter(pa.array(kept)) for column in columns]
+        if not self.coded:
+            columns = [
+                column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+                for column in columns
+            ]
+            return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+        return pa.RecordBatch.from_arrays(columns, names=self.schema.names)
 
     def _raw(self, rows: Rows, row: int) -> bytes:
         if self.pseudonyms is None:
             return rows.raws(row)
         shown = rows.columns.keys() - self.natural_columns
-        texts = {name: column[row] for name, column in rows.columns.items() if name in shown}
+        texts = {
+            name: text_at(column, row) for name, column in rows.columns.items() if name in shown
+        }
         return json.dumps(texts, ensure_ascii=False).encode()
 
 
-def _replaced(
-    values: Mapping[str, Sequence[Value]],
-    pseudonyms: Pseudonyms,
-    problems: dict[int, UnmappableError],
-) -> list[Value]:
+def text_at(column: Any, row: int) -> str | None:
+    """Return a value of a column as its text."""
+    text: str | None = as_texts(column.slice(row, 1))[0].as_py()
+    return text
+
+
+def _replaced(programme: Any, account: Any, pseudonyms: Pseudonyms, problems: Problems) -> Any:
     """Return the pseudonym of each row's account; rows of a programme without a key are refused."""
-    programmes = values["programme"]
-    natural_ids = cast(Sequence[str], values["account_id"])
-    different = set(programmes)
-    if len(different) == 1 and not problems:
-        groups: dict[Value, Sequence[int]] = {programmes[0]: range(len(programmes))}
-    else:
-        # A row that is refused already may lack either.
-        good = [row for row in range(len(programmes)) if row not in problems]
-        groups = {name: [row for row in good if programmes[row] == name] for name in different}
-    replaced: list[Value] = [None] * len(programmes)
-    for name, at in groups.items():
-        if not at:
+    open_rows = np.ones(len(account), dtype=np.bool_)
+    # A row that is refused already may lack either.
+    open_rows[list(problems)] = False
+    programmes, accounts = _words(programme), _words(account)
+    replaced = np.full(len(account), None, dtype=object)
+    names = programmes.dictionary.to_pylist()
+    asked = programmes.indices.fill_null(-1).to_numpy()
+    for code, name in enumerate(names):
+        at = np.flatnonzero(open_rows & (asked == code))
+        if not len(at):
             continue
+        mine = accounts.indices.take(pa.array(at)).to_numpy()
+        used, codes = np.unique(mine, return_inverse=True)
+        natural_ids = accounts.dictionary.take(pa.array(used)).to_pylist()
         try:
-            made = pseudonyms.of_many(str(name), [natural_ids[row] for row in at])
+            made = pseudonyms.of_many(name, natural_ids)
         except NoKeyError as wrong:
-            problems |= dict.fromkeys(at, UnmappableError("row_bad_value", f"programme: {wrong}"))
+            problem = UnmappableError("row_bad_value", f"programme: {wrong}")
+            problems.update(dict.fromkeys(at.tolist(), problem))
             continue
-        for row, pseudonym in zip(at, made, strict=True):
-            replaced[row] = pseudonym
-    return replaced
+        replaced[at] = np.array(made, dtype=object)[codes]
+    return pa.array(replaced, pa.string())
+
+
+def _words(column: Any) -> Any:
+    """Return a column as codes and words; a null is no word."""
+    if pa.types.is_dictionary(column.type):
+        return column
+    return pc.dictionary_encode(column)

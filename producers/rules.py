@@ -77,7 +77,10 @@ class MappedField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileMapping:
-    """A checked mapping; fields in the order of the record, those left out are not among them."""
+    """A checked mapping; fields in the order of the record, those left out are not among them.
+
+    `digest` tells one text of a mapping from another.
+    """
 
     name: str
     origin: str
@@ -88,6 +91,7 @@ class FileMapping:
     encoding: str = "utf-8"
     decimal: str = "."
     thousands: str = ""
+    digest: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -1,10 +1,14 @@
-"""Sources: the rows of CSV, JSON Lines and Parquet files, in blocks of texts by column.
+"""Sources: the rows of CSV and JSON Lines as text, in blocks of texts by column.
 
 Whatever a file holds, a number comes out as the text that stands in it: no double is made of a
 decimal on the way. What isn't a row of the file at all is refused here, as `row_unmapped`, and
 reading goes on with the next line. After broken quotes it goes on with the second physical line, so
 that one stray quote costs one line and not the rest of the file.
+
+CSV files are read by `csv_bytes`, which asks `read_row` here about irregular rows only.
 """
+
+from __future__ import annotations
 
 import csv
 import json
@@ -14,12 +18,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from itertools import islice
-from operator import itemgetter
-from typing import IO
+from typing import IO, TypeAlias
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from producers.mapping import MappingError
 from producers.rows import Rows, UnmappedRow
@@ -39,29 +40,67 @@ Texts = Sequence[str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """Rows that can be handed to the mapping, and what was refused on the way to them."""
+class Position:
+    """Where a source is read on.
 
-    rows: Rows
-    refused: list[UnmappedRow]
+    Attributes:
+        rows: Rows that lie before it, refused ones among them.
+        line: Physical lines of text that do.
+        offset: Bytes that do, of the text once it is unpacked; 0 where it is told by lines.
+    """
+
+    rows: int = 0
+    line: int = 0
+    offset: int = 0
+
+
+START = Position()
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """A row as read: where it begins, its texts in the order of the mapping's columns, itself."""
+class Block:
+    """Rows that can be handed to the mapping, and what was refused on the way to them.
+
+    Attributes:
+        rows: The rows.
+        refused: What was no row.
+        behind: Where to go on behind them.
+        rows_in_all: How many the source has, 0 where that isn't known.
+    """
+
+    rows: Rows
+    refused: list[UnmappedRow]
+    behind: Position
+    rows_in_all: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row as read.
+
+    Attributes:
+        number: The line it begins on.
+        texts: Its texts in the order of the mapping's columns.
+        raw: Itself.
+        height: Physical lines it takes.
+    """
 
     number: int
     texts: Texts
     raw: str
+    height: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class _NoRow:
-    """What stands where a row should be."""
+class NoRow:
+    """What stands where a row should be: one line."""
 
     number: int
     reason: str
     raw: str
+
+
+_Read: TypeAlias = Line | NoRow
 
 
 def check_columns(mapping: FileMapping, found: Sequence[str], *, file: str) -> None:
@@ -91,13 +130,14 @@ def _is_text(text: str | None) -> bool:
     return True
 
 
-def _blocks(
-    read: Iterator[_Line | _NoRow], mapping: FileMapping, *, file: str, rows_max: int
-) -> Iterator[Block]:
-    """Gather rows into blocks of at most `rows_max`, refusing those that aren't text."""
+def bytes_of_row(mapping: FileMapping) -> Callable[[str], bytes]:
+    """Return what gives the bytes of a row that was read as text, as they stand in the file.
+
+    What can't be mapped can't be parted into what is secret and what is not, so a mapping with
+    natural ids gives none.
+    """
 
     def bytes_of(raw: str) -> bytes:
-        # What can't be mapped can't be parted into what is secret and what is not.
         if mapping.natural_columns:
             return b""
         try:
@@ -106,33 +146,56 @@ def _blocks(
             # What stands for bytes that were no text cannot be written in every encoding.
             return raw.rstrip("\r\n").encode("utf-8", "surrogatepass")
 
-    names = mapping.columns
-    while taken := _taken(read, rows_max):
-        lines = [row for row in taken if isinstance(row, _Line)]
-        refused = [
-            UnmappedRow(file, row.number, CODE, row.reason, bytes_of(row.raw))
-            for row in taken
-            if isinstance(row, _NoRow)
+    return bytes_of
+
+
+def part_of(
+    taken: Sequence[Line | NoRow], mapping: FileMapping, *, file: str
+) -> tuple[Rows, list[UnmappedRow]]:
+    """Return rows as columns, and those that are none or aren't text."""
+    bytes_of = bytes_of_row(mapping)
+    lines = [row for row in taken if isinstance(row, Line)]
+    refused = [
+        UnmappedRow(file, row.number, CODE, row.reason, bytes_of(row.raw))
+        for row in taken
+        if isinstance(row, NoRow)
+    ]
+    # Joined first: the rule is that all of it is text, and one check of the whole is cheap.
+    if not all(_is_text("".join(t or "" for t in row.texts)) for row in lines):
+        reason = f"the row is not {mapping.encoding} text"
+        refused += [
+            UnmappedRow(file, row.number, CODE, reason, bytes_of(row.raw))
+            for row in lines
+            if not all(map(_is_text, row.texts))
         ]
-        # Joined first: the rule is that all of it is text, and one check of the whole is cheap.
-        if not all(_is_text("".join(t or "" for t in row.texts)) for row in lines):
-            reason = f"the row is not {mapping.encoding} text"
-            refused += [
-                UnmappedRow(file, row.number, CODE, reason, bytes_of(row.raw))
-                for row in lines
-                if not all(map(_is_text, row.texts))
-            ]
-            lines = [row for row in lines if all(map(_is_text, row.texts))]
-        columns: Sequence[Texts] = list(zip(*(row.texts for row in lines), strict=True))
-        rows = Rows(
-            dict(zip(names, columns or [()] * len(names), strict=True)),
-            [row.number for row in lines],
-            partial(lambda lines, at: bytes_of(lines[at].raw), lines),
-        )
-        yield Block(rows, refused)
+        lines = [row for row in lines if all(map(_is_text, row.texts))]
+    names = mapping.columns
+    columns: Sequence[Texts] = list(zip(*(row.texts for row in lines), strict=True))
+    rows = Rows(
+        {
+            name: pa.array(texts, pa.string())
+            for name, texts in zip(names, columns or [()] * len(names), strict=True)
+        },
+        [row.number for row in lines],
+        partial(lambda lines, at: bytes_of(lines[at].raw), lines),
+    )
+    return rows, refused
 
 
-def _taken(read: Iterator[_Line | _NoRow], rows_max: int) -> list[_Line | _NoRow]:
+def _blocks(
+    read: Iterator[_Read], mapping: FileMapping, *, file: str, rows_max: int, begun: Position
+) -> Iterator[Block]:
+    """Gather rows into blocks of at most `rows_max`, refusing those that aren't text."""
+    done = begun.rows
+    while taken := _taken(read, rows_max):
+        rows, refused = part_of(taken, mapping, file=file)
+        done += len(taken)
+        last = taken[-1]
+        height = last.height if isinstance(last, Line) else 1
+        yield Block(rows, refused, Position(done, last.number - 1 + height))
+
+
+def _taken(read: Iterator[_Read], rows_max: int) -> list[_Read]:
     taken, chars = [], 0
     for row in islice(read, rows_max):
         taken.append(row)
@@ -142,7 +205,7 @@ def _taken(read: Iterator[_Line | _NoRow], rows_max: int) -> list[_Line | _NoRow
     return taken
 
 
-class _Cut(str):
+class Cut(str):
     """The beginning of a line that is too long."""
 
     __slots__ = ()
@@ -154,12 +217,12 @@ def _bounded(source: IO[str]) -> Iterator[str]:
         if len(line) <= LINE_CHARS_MAX or line.endswith(("\n", "\r")):
             yield line
             continue
-        yield _Cut(line[:LINE_CHARS_MAX])
+        yield Cut(line[:LINE_CHARS_MAX])
         while (rest := source.readline(LINE_CHARS_MAX)) and not rest.endswith(("\n", "\r")):
             pass
 
 
-class _Lines:
+class Lines:
     """Physical lines for the CSV reader; those taken for the row in hand can be given back."""
 
     def __init__(self, source: Iterator[str]) -> None:
@@ -176,43 +239,80 @@ class _Lines:
         return line
 
 
-def _csv_rows(lines: _Lines, mapping: FileMapping, *, file: str) -> Iterator[_Line | _NoRow]:
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the first row of CSV says: how wide rows are, and where the mapped columns stand."""
+
+    width: int
+    places: tuple[int, ...]
+
+    @classmethod
+    def of(cls, row: Sequence[str], mapping: FileMapping, *, file: str) -> Header:
+        """Return what a first row says.
+
+        Raises:
+            MappingError: A column of the mapping isn't there, or is there twice.
+        """
+        names = [name.strip() for name in row]
+        check_columns(mapping, names, file=file)
+        return cls(len(names), tuple(names.index(name) for name in mapping.columns))
+
+
+def read_row(
+    reader: Iterator[list[str]], lines: Lines, header: Header, number: int
+) -> Line | NoRow | None:
+    """Read the next row of CSV; None of an empty one.
+
+    Args:
+        reader: A `csv.reader` over the lines.
+        lines: Lines behind the first of what is no row are given back.
+        header: What rows look like.
+        number: The line it begins on.
+
+    Raises:
+        StopIteration: There is none.
+    """
+    try:
+        row = next(reader)
+    except csv.Error as wrong:
+        reason = f"broken quotes: {wrong}"
+    else:
+        taken = lines.taken
+        if len(row) == header.width and not isinstance(taken[-1], Cut):
+            texts = tuple(row[at] for at in header.places)
+            raw = taken[0] if len(taken) == 1 else "".join(taken)
+            return Line(number, texts, raw, len(taken))
+        if not row:
+            return None
+        reason = f"the row has {len(row)} columns, the header has {header.width}"
+    first, *rest = lines.taken
+    if isinstance(first, Cut):
+        reason = TOO_LONG
+    lines.given_back.extendleft(reversed(rest))
+    lines.taken = [first]
+    return NoRow(number, reason, first)
+
+
+def _csv_rows(lines: Lines, mapping: FileMapping, *, file: str, skip: int) -> Iterator[_Read]:
     reader = csv.reader(lines, delimiter=mapping.delimiter, strict=True)
-    header = [name.strip() for name in next(reader, [])]
-    check_columns(mapping, header, file=file)
-    places = [header.index(name) for name in mapping.columns]
-    pick: Callable[[list[str]], Texts] = (
-        itemgetter(*places) if len(places) > 1 else lambda row: tuple(row[at] for at in places)
-    )
-    width, number = len(header), 1
+    header = Header.of(next(reader, []), mapping, file=file)
+    number = 1 + len(lines.taken)
+    while number <= skip and next(lines, None) is not None:
+        number += 1
     while True:
-        number += len(lines.taken)
         lines.taken = []
         try:
-            row = next(reader, None)
-        except csv.Error as wrong:
-            reason = f"broken quotes: {wrong}"
-        else:
-            if row is None:
-                return
-            if len(row) == width and not isinstance(lines.taken[-1], _Cut):
-                taken = lines.taken
-                yield _Line(number, pick(row), taken[0] if len(taken) == 1 else "".join(taken))
-                continue
-            if not row:
-                continue
-            reason = f"the row has {len(row)} columns, the header has {width}"
-        first, *rest = lines.taken
-        if isinstance(first, _Cut):
-            reason = TOO_LONG
-        lines.given_back.extendleft(reversed(rest))
-        lines.taken = [first]
-        yield _NoRow(number, reason, first)
+            row = read_row(reader, lines, header, number)
+        except StopIteration:
+            return
+        if row is not None:
+            yield row
+        number += len(lines.taken)
 
 
 def first_row(source: IO[str], mapping: FileMapping) -> str:
     """Return the row of a CSV source that names its columns, as it stands there."""
-    lines = _Lines(iter(source))
+    lines = Lines(iter(source))
     try:
         next(csv.reader(lines, delimiter=mapping.delimiter, strict=True), None)
     except csv.Error:
@@ -221,14 +321,14 @@ def first_row(source: IO[str], mapping: FileMapping) -> str:
 
 
 def csv_blocks(
-    source: IO[str], mapping: FileMapping, *, file: str, rows_max: int
+    source: IO[str], mapping: FileMapping, *, file: str, rows_max: int, begun: Position = START
 ) -> Iterator[Block]:
     """Read CSV whose first row names the columns.
 
     Lines are physical, counted from 1 at the header; a row with quoted newlines has several.
     """
-    rows = _csv_rows(_Lines(_bounded(source)), mapping, file=file)
-    return _blocks(rows, mapping, file=file, rows_max=rows_max)
+    rows = _csv_rows(Lines(_bounded(source)), mapping, file=file, skip=begun.line)
+    return _blocks(rows, mapping, file=file, rows_max=rows_max, begun=begun)
 
 
 def _value_at(row: dict[str, object], name: str) -> str | None:
@@ -251,56 +351,25 @@ def _value_at(row: dict[str, object], name: str) -> str | None:
             raise ValueError(f"column {name!r} holds a {type(value).__name__}, not a value")
 
 
-def _json_rows(source: IO[str], names: Sequence[str]) -> Iterator[_Line | _NoRow]:
+def _json_rows(source: IO[str], names: Sequence[str], *, skip: int) -> Iterator[_Read]:
     for number, line in enumerate(_bounded(source), start=1):
-        if not line.strip():
+        if number <= skip or not line.strip():
             continue
         try:
-            if isinstance(line, _Cut):
+            if isinstance(line, Cut):
                 raise ValueError(TOO_LONG)
             # Numbers stay the text they are: 6.31 must not become the double next to it.
             row = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
             if not isinstance(row, dict):
                 raise ValueError(f"the line is not a JSON object but a {type(row).__name__}")
-            yield _Line(number, [_value_at(row, name) for name in names], line)
+            yield Line(number, [_value_at(row, name) for name in names], line)
         except (ValueError, RecursionError) as wrong:
-            yield _NoRow(number, str(wrong), line)
+            yield NoRow(number, str(wrong), line)
 
 
 def json_blocks(
-    source: IO[str], mapping: FileMapping, *, file: str, rows_max: int
+    source: IO[str], mapping: FileMapping, *, file: str, rows_max: int, begun: Position = START
 ) -> Iterator[Block]:
     """Read JSON Lines: one object a line. A column that a line lacks is empty."""
-    rows = _json_rows(source, mapping.columns)
-    return _blocks(rows, mapping, file=file, rows_max=rows_max)
-
-
-def _parquet_texts(column: pa.Array, name: str, mapping: FileMapping) -> Texts:
-    """Return a column as texts: doubles as their shortest digits, times in ISO 8601."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    try:
-        texts: list[str | None] = pc.cast(column, pa.string()).to_pylist()
-    except pa.ArrowNotImplementedError:
-        raise MappingError(
-            f"{mapping.origin}: column {name!r} of type {column.type} is no single value"
-        ) from None
-    return texts
-
-
-def parquet_blocks(
-    source: IO[bytes], mapping: FileMapping, *, file: str, rows_max: int
-) -> Iterator[Block]:
-    """Read Parquet; a row's line is its number from 1, its bytes the mapped columns as JSON."""
-    parquet = pq.ParquetFile(source)
-    check_columns(mapping, parquet.schema_arrow.names, file=file)
-    names, start = mapping.columns, 1
-    for batch in parquet.iter_batches(batch_size=rows_max, columns=list(names)):
-        columns = {name: _parquet_texts(batch.column(name), name, mapping) for name in names}
-
-        def raw(at: int, columns: dict[str, Texts] = columns) -> bytes:
-            row = {name: texts[at] for name, texts in columns.items()}
-            return json.dumps(row, ensure_ascii=False).encode()
-
-        yield Block(Rows(columns, range(start, start + batch.num_rows), raw), [])
-        start += batch.num_rows
+    rows = _json_rows(source, mapping.columns, skip=begun.line)
+    return _blocks(rows, mapping, file=file, rows_max=rows_max, begun=begun)

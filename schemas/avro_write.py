@@ -133,6 +133,8 @@ def write(
 ) -> tuple[Number, Number]:
     """Write rows while they fit: values, or records if there is a key.
 
+    Without a time all records have that of their batch.
+
     Returns the row behind the last and the bytes they take; or the first row and the bytes it
     takes, if not even that one fits.
     """
@@ -150,9 +152,12 @@ def write(
         lengths[row] = length
         needed = length
         if key != NO_FIELD:
-            if row == first:
-                start = own_numbers[time]
-            delta, size = own_numbers[time] - start, own_sizes[key]
+            delta: Number = np.int64(0)
+            size = own_sizes[key]
+            if time != NO_FIELD:
+                if row == first:
+                    start = own_numbers[time]
+                delta = own_numbers[time] - start
             # Attributes and number of headers are a byte each.
             inner = 2 + varint_bytes(delta) + varint_bytes(row - first)
             inner += varint_bytes(size) + size + varint_bytes(length) + length

@@ -8,17 +8,23 @@ aiokafka itself would make).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 from aiokafka.codec import snappy_encode
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
+from schemas.avro_write import NO_FIELD
 from schemas.catalogue import shipped
 from schemas.fields import fields_of
 from schemas.framing import VALUE_BYTES_MAX, frame
+from schemas.kernel import Int64Array
+from schemas.partition import partitions_of
 from schemas.rows import Rows
 
 BATCH_BYTES_MAX: Final = VALUE_BYTES_MAX
@@ -107,26 +113,95 @@ def column_batches(
     schema = shipped().newest(record)
     fields = fields_of(schema)
     names = [field.name for field in fields]
-    key_field, time_field = names.index(key), names.index(timestamp)
+    time = names.index(timestamp)
+    made = _Making(names.index(key), time, transactional, bytes_max)
+    for at in range(0, batch.num_rows, ROWS_MAX):
+        rows = Rows.of(batch.slice(at, ROWS_MAX), fields, frame(schema.schema_id))
+        times = rows.column(time)
+        yield from made.batches(rows, 0, len(rows), partial(_span, times))
 
-    def batches(rows: Rows, first: int, end: int, size: int) -> Iterator[ColumnBatch]:
-        times = rows.column(time_field)
+
+def partitioned_batches(
+    record: str,
+    batch: pa.RecordBatch,
+    *,
+    key: str,
+    partitions: int,
+    timestamp_ms: int,
+    bytes_max: int = BATCH_BYTES_MAX,
+) -> Iterator[tuple[int, ColumnBatch]]:
+    """Yield partitions and batches for them, with a message for each row, in order by key.
+
+    Args:
+        record: Name in the catalogue, such as charging_session.
+        batch: Its fields as columns; words may come as dictionaries.
+        key: The string field that is the message key.
+        partitions: How many the topic has.
+        timestamp_ms: The timestamp of all messages.
+        bytes_max: Limit of a compressed batch; a larger record gets one of its own.
+
+    Raises:
+        ValueError: The columns are not those of the record, or a key is null.
+    """
+    schema = shipped().newest(record)
+    fields = fields_of(schema)
+    keys = batch.column(key)
+    found = partitions_of(keys.cast(pa.string()), partitions)
+    order = np.argsort(found, kind="stable")
+    ends = np.cumsum(np.bincount(found, minlength=partitions)).tolist()
+    rows = Rows.of(batch.take(pa.array(order)), fields, frame(schema.schema_id))
+    place = [field.name for field in fields].index(key)
+    made = _Making(place, NO_FIELD, False, bytes_max)
+    begin = 0
+    for partition, end in enumerate(ends):
+        for each in made.batches(rows, begin, end, lambda _first, _end: (timestamp_ms,) * 2):
+            yield partition, each
+        begin = end
+
+
+def _span(times: Int64Array, first: int, end: int) -> tuple[int, int]:
+    return int(times[first]), int(times[first:end].max())
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """How batches are made of rows: fields that are key and time, and how large they may be."""
+
+    key: int
+    time: int
+    transactional: bool
+    bytes_max: int
+
+    def batches(
+        self,
+        rows: Rows,
+        first: int,
+        end: int,
+        span: Callable[[int, int], tuple[int, int]],
+        times: int = PACKED_TIMES,
+    ) -> Iterator[ColumnBatch]:
+        """Yield batches of rows, each filled with so many times the bytes it may have.
+
+        Args:
+            rows: The rows.
+            first: The first of them.
+            end: The one behind the last.
+            span: Gives the first and the latest timestamp of a range of rows.
+            times: How much smaller they are expected to get.
+        """
         for records, begin, behind in rows.records(
-            key=key_field, time=time_field, bytes_max=size, first=first, end=end
+            key=self.key, time=self.time, bytes_max=self.bytes_max * times, first=first, end=end
         ):
+            earliest, latest = span(begin, behind)
             made = ColumnBatch(
                 records,
                 count=behind - begin,
-                first_timestamp_ms=int(times[begin]),
-                last_timestamp_ms=int(times[begin:behind].max()),
-                transactional=transactional,
+                first_timestamp_ms=earliest,
+                last_timestamp_ms=latest,
+                transactional=self.transactional,
             )
-            if made.size() > bytes_max and size > bytes_max:
+            if made.size() > self.bytes_max and times > 1:
                 # Less regular than most: as it is, it is too large for the broker.
-                yield from batches(rows, begin, behind, bytes_max)
+                yield from self.batches(rows, begin, behind, span, 1)
             else:
                 yield made
-
-    for at in range(0, batch.num_rows, ROWS_MAX):
-        rows = Rows.of(batch.slice(at, ROWS_MAX), fields, frame(schema.schema_id))
-        yield from batches(rows, 0, len(rows), bytes_max * PACKED_TIMES)

@@ -137,7 +137,7 @@ class Rows:
 
         Args:
             key: Index of the string field that is the key.
-            time: Index of the instant that is the timestamp.
+            time: Index of the instant that is the timestamp; NO_FIELD if all have the same.
             bytes_max: Limit of a batch; a larger record gets one of its own.
             first: First row.
             end: Row behind the last, all where not given.

@@ -89,7 +89,7 @@ def read(part: Slice) -> ReadSlice:
         account=encoded.indices.to_numpy(),
         positions=decoded.positions,
         hashes=hashes,
-        refusal=_refusals(activities, part.timestamps_ms[decoded.positions]),
+        refusal=refusals_of(activities, part.timestamps_ms[decoded.positions]),
         unreadable=unreadable,
     )
 
@@ -108,7 +108,13 @@ def _without_large(values: Raw) -> tuple[Raw, set[int]]:
     return kept, set(np.flatnonzero(large).tolist())
 
 
-def _refusals(activities: Activities, timestamps_ms: Int64Array) -> Int64Array:
+def refusals_of(activities: Activities, timestamps_ms: Int64Array) -> Int64Array:
+    """Return why each activity cannot be an event, whatever the accounts and the rules.
+
+    Args:
+        activities: n of them.
+        timestamps_ms: When their messages were written, shape (n,).
+    """
     refusal = np.zeros(len(activities), dtype=np.int64)
     invalid = _holds(activities.source, ":")
     long = np.zeros(len(activities), dtype=np.bool_)

@@ -3,7 +3,7 @@
 Compiling takes some ten seconds the first time and a fraction of one later; a worker that did it
 with its first slice would be taken for dead. A made-up slice goes the whole way: out of a fetched
 batch, through the step, into batches, into accounts. `python -m streams.warm` does it ahead of
-time, as an image or an installation does.
+time, as an image or an installation does, and warms up loading (`producers.warm`) as well.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from carbon.factors import FactorTable
+from producers import warm
 from producers.factors.release import load_release
 from producers.programmes.load import load_programmes
 from schemas.batches import column_batches
@@ -92,3 +93,4 @@ def _fetched(values: list[bytes]) -> Slice:
 
 if __name__ == "__main__":
     warm_up()
+    warm.warm_up()

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from producers.convert import UNITS
-from producers.files import SUFFIXES, read_file
+from producers.files import read_file
+from producers.locations import SUFFIXES
 from producers.mapping import RULE_KEYS, TOP_KEYS, parse_mapping
 from producers.rules import FileMapping
 from producers.targets import RECORDS

@@ -13,9 +13,9 @@ leave the process; a programme without a key raises `NoKeyError` before anything
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from itertools import repeat
 from types import TracebackType
 from typing import Self
 
@@ -28,8 +28,8 @@ from carbon.factors import Factor
 from producers.pseudonyms import Pseudonyms
 from producers.rows import UnmappedRow
 from producers.targets import topic_of
-from schemas.columns import encode
-from schemas.partition import partition_of, partitions_of
+from schemas.batches import ColumnBatch, partitioned_batches
+from schemas.partition import partition_of
 from schemas.settings import BrokerSettings
 from schemas.singles import encode_one
 
@@ -84,19 +84,26 @@ class CarbonflowProducer:
         Returns:
             How many records were acknowledged.
         """
+        return await (await self.hand_over(record, batch))
+
+    async def hand_over(self, record: str, batch: pa.RecordBatch) -> asyncio.Task[int]:
+        """Hand a batch over to be sent, and return before it is acknowledged.
+
+        The next may be handed over meanwhile: what is sent stays in order within each account.
+
+        Returns:
+            What ends with the number of records once all are acknowledged.
+        """
         if self.pseudonyms is not None:
             batch = _pseudonymous(batch, self.pseudonyms)
-        values = await asyncio.to_thread(encode, record, batch)
         topic = topic_of(record)
-        partitions = partitions_of(batch["account_id"], await self._partitions_of(topic))
-        keys = batch["account_id"].cast(pa.binary()).to_pylist()
-        waiting: list[asyncio.Future[object]] = []
-        for partition in np.unique(partitions).tolist():
-            at = np.flatnonzero(partitions == partition).tolist()
-            messages = zip((keys[i] for i in at), (values[i] for i in at), repeat(NO_HEADERS))
-            waiting += await self._fill(topic, partition, messages)
-        await asyncio.gather(*waiting)
-        return len(values)
+        count, name = await self._partitions_of(topic), self.settings.prefix + topic
+        packed = await asyncio.to_thread(_packed, record, batch, count)
+        waiting = [
+            await self._kafka.send_batch(made, name, partition=partition)
+            for partition, made in packed
+        ]
+        return asyncio.create_task(_acknowledged(waiting, batch.num_rows))
 
     async def send_raw(self, topic: str, messages: Iterable[tuple[bytes, bytes]]) -> int:
         """Send keys and values as they are to an unprefixed topic; no bytes are too bad for it."""
@@ -167,6 +174,20 @@ class CarbonflowProducer:
             batch.close()
             deliveries.append(await kafka.send_batch(batch, name, partition=partition))
         return deliveries
+
+
+def _packed(record: str, batch: pa.RecordBatch, partitions: int) -> list[tuple[int, ColumnBatch]]:
+    """Return a batch as what the broker takes, by partition."""
+    now_ms = time.time_ns() // 1_000_000
+    made = partitioned_batches(
+        record, batch, key="account_id", partitions=partitions, timestamp_ms=now_ms
+    )
+    return list(made)
+
+
+async def _acknowledged(waiting: Sequence[asyncio.Future[object]], count: int) -> int:
+    await asyncio.gather(*waiting)
+    return count
 
 
 def _pseudonymous(batch: pa.RecordBatch, pseudonyms: Pseudonyms) -> pa.RecordBatch:

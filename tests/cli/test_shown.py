@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carbon.refusal import REMEDIES
-from cli.ingest import _told
+from cli.load import _told
 from embedded.store import Store
 from schemas.singles import encode_one
 from sinks.migrate import migrate

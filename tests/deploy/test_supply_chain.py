@@ -63,7 +63,7 @@ def installs() -> list[tuple[str, str]]:
 
 def test_the_ways_to_install_are_found() -> None:
     assert {name for name, _ in installs()} == {"Makefile", "Dockerfile"}
-    assert len(installs()) == 7
+    assert len(installs()) == 8
 
 
 @pytest.mark.parametrize("command", [command for _, command in installs()])

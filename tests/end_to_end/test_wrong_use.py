@@ -34,9 +34,9 @@ def test_a_file_that_is_missing(option: str, data_dir: Path) -> None:
     assert "File 'nowhere.csv' does not exist" in line
 
 
-def test_a_folder_for_a_file(data_dir: Path, tmp_path: Path) -> None:
-    line = told("--charging", str(tmp_path), *MAPPED, data_dir=data_dir, status=2)
-    assert f"File '{tmp_path}' is a directory" in line
+def test_a_folder_without_a_file_to_load(data_dir: Path, tmp_path: Path) -> None:
+    line = told("--charging", str(tmp_path), *MAPPED, data_dir=data_dir, status=1)
+    assert f"{tmp_path}: there is no file whose name ends in .csv" in line
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,12 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.batches import column_batches
+from schemas.batches import column_batches, partitioned_batches
 from schemas.catalogue import AvroSchema, shipped
 from schemas.columns import arrow_schema, encode
 from schemas.fields import fields_of
 from schemas.framing import FRAME_BYTES
+from schemas.partition import partition_of
 from schemas.rows import Rows
 from schemas.singles import encode_one
 
@@ -141,6 +142,45 @@ def test_batches_are_filled_by_what_they_take_once_compressed(alike: bool) -> No
     assert sum(each.record_count() for each in made) == n
     assert max(each.size() for each in made) <= limit
     assert alike == (len(made) < n * 600 / limit)
+
+
+@pytest.mark.parametrize("coded", [True, False])
+@pytest.mark.parametrize("n", [1, 3, 5000])
+def test_every_row_lies_in_the_partition_of_its_key_and_in_order(n: int, coded: bool) -> None:
+    batch = balances(n)
+    names = pa.array([f"name-{number % 40}" for number in range(n)])
+    keys = names.dictionary_encode() if coded else names
+    values = encode("account_balance", batch.set_column(0, "account_id", names))
+    wanted: list[list[tuple[bytes, bytes, int]]] = [[] for _ in range(3)]
+    for name, value in zip(names.to_pylist(), values, strict=True):
+        wanted[partition_of(name.encode(), 3)].append((name.encode(), value, 1_700_000_000_000))
+    read: list[list[tuple[bytes, bytes, int]]] = [[] for _ in range(3)]
+    for partition, built in partitioned_batches(
+        "account_balance",
+        batch.set_column(0, "account_id", keys),
+        key="account_id",
+        partitions=3,
+        timestamp_ms=1_700_000_000_000,
+        bytes_max=20_000,
+    ):
+        assert built.size() <= 20_000
+        built._set_producer_state(7, 1, len(read[partition]))
+        log = MemoryRecords(bytes(built._build()))
+        while (found := log.next_batch()) is not None:
+            assert found.validate_crc()
+            assert not found.is_transactional
+            read[partition] += [(one.key, one.value, one.timestamp) for one in found]
+    assert read == wanted
+
+
+def test_a_row_without_a_key_has_no_partition() -> None:
+    batch = balances(2).set_column(0, "account_id", pa.array(["a", None]))
+    with pytest.raises(ValueError, match="null"):
+        list(
+            partitioned_batches(
+                "account_balance", batch, key="account_id", partitions=3, timestamp_ms=0
+            )
+        )
 
 
 def test_no_rows_make_no_batch() -> None:

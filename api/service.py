@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from api.away import NOT_READY, not_level
 from api.balances import Balances
-from api.models import Health
+from api.health import Health
 from api.problems import ProblemError, responses
 from sinks.connect import StoreError, reason
 from sinks.queries import Queries

@@ -1,0 +1,246 @@
+"""Intake: activities go to the broker, and each gets its result once the broker has spoken.
+
+    accepted          the broker has it, on all replicas in sync
+    repeated          the broker had it already, with the same values
+    conflict          the broker has an event of this identity with other values, which counts
+    refused           the worker would refuse it, or its document is no record: code, path, reason
+    unacknowledged    the broker has not said that it has it: it may be there or not, send it again
+
+A refusal is for the sender, at once; it is not put on the topic `refusals`. Everything runs in one
+event loop; only the reports come from librdkafka's threads.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from threading import Lock
+from typing import Any, Final
+
+from api.gateway.documents import Found, identity_of
+from api.gateway.metrics import GatewayMetrics
+from api.gateway.recent import Before, Recent
+from api.gateway.settings import GatewaySettings
+from api.problems import ProblemError
+from producers.adapters.outcome import Refused
+from producers.client.delivery import Delivery, Message, NotDeliveredError, State
+from producers.client.records import Activity, RefusedError
+from producers.client.sending import Sending, now_ms
+
+TURN: Final = 128
+"""Records after which other requests have their turn."""
+AGAIN_S: Final = 1
+SPARE_S: Final = 1.0
+"""Longer than librdkafka takes to give up what it could not deliver in time."""
+
+
+class Status(StrEnum):
+    """What became of a record."""
+
+    ACCEPTED = "accepted"
+    REPEATED = "repeated"
+    CONFLICT = "conflict"
+    REFUSED = "refused"
+    UNACKNOWLEDGED = "unacknowledged"
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of one record."""
+
+    status: Status
+    id: str = ""
+    partition: int = -1
+    offset: int = -1
+    code: str = ""
+    path: str = ""
+    reason: str = ""
+
+    def told(self, at: int) -> dict[str, Any]:
+        """Return it as an answer has it: what there is of it, and which of the request it is."""
+        told: dict[str, Any] = {"at": at, "status": self.status.value}
+        if self.id:
+            told["id"] = self.id
+        if self.status is Status.ACCEPTED:
+            told |= {"partition": self.partition, "offset": self.offset}
+        elif self.code:
+            told |= {"code": self.code, "path": self.path, "reason": self.reason}
+        elif self.reason:
+            told["reason"] = self.reason
+        return told
+
+
+class FailedError(Exception):
+    """librdkafka has given up for good; the process has to be started again."""
+
+
+class _Reports:
+    """Wakes the loop once, when all deliveries that were announced have a report."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._lock = Lock()
+        self._left = 1  # Until `all` is waited for: more may be announced.
+        self._told: asyncio.Future[None] = self._loop.create_future()
+
+    def announce(self, delivery: Delivery) -> None:
+        """Count a delivery that is about to be sent."""
+        with self._lock:
+            self._left += 1
+        delivery.add_done_callback(self._one)
+
+    def _one(self, _: Delivery | None) -> None:
+        with self._lock:
+            self._left -= 1
+            is_last = self._left == 0
+        if is_last:
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        if not self._told.done():
+            self._told.set_result(None)
+
+    async def all(self, s_max: float) -> None:
+        """Wait until all have a report, or so long."""
+        self._one(None)
+        await asyncio.wait({self._told}, timeout=s_max)
+
+
+class Intake:
+    """Takes activities in; one of a process, opened and closed by who serves it.
+
+    Args:
+        settings: Limits.
+        metrics: What is counted.
+    """
+
+    def __init__(self, settings: GatewaySettings, metrics: GatewayMetrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._recent = Recent(settings.gateway_recent_max)
+        self._sending = Sending(settings.client, None, None, now_ms)
+        self._failed, self._failure = asyncio.Event(), ""
+
+    @property
+    def waiting(self) -> int:
+        """Records that the broker has not acknowledged."""
+        return self._sending.way.waiting
+
+    async def watch(self) -> None:
+        """Wait for ever, or until librdkafka has given up.
+
+        Raises:
+            FailedError: It has.
+        """
+        await self._failed.wait()
+        raise FailedError(self._failure)
+
+    def close(self) -> None:
+        """Flush and end.
+
+        Raises:
+            NotDeliveredError: Records that nobody was told are accepted were not delivered.
+        """
+        self._sending.close(failing=False)
+
+    def check_room(self, count: int) -> None:
+        """Refuse so many records while too many wait for the broker.
+
+        Raises:
+            ProblemError: 503; come again.
+        """
+        if self.waiting + count > self._settings.gateway_buffer_records_max:
+            raise away("Too many records wait for the broker.")
+
+    async def take(self, found: Iterable[Found]) -> list[Result]:
+        """Send activities, and return what became of each once the broker has spoken.
+
+        They are drawn one by one, so that others have their turn between them.
+        """
+        reports = _Reports()
+        results: list[Result] = []
+        sent: list[tuple[Result, Delivery, bytes, bytes]] = []
+        for number, one in enumerate(found, start=1):
+            if isinstance(one, Refused):
+                results.append(
+                    Result(Status.REFUSED, code=one.code, path=one.path, reason=one.reason)
+                )
+            else:
+                results.append(self._one(one, reports, sent))
+            if number % TURN == 0:
+                await asyncio.sleep(0)
+        if sent:
+            await reports.all(self._settings.gateway_ack_s_max + SPARE_S)
+            self._read(sent)
+        for status in Status:
+            if count := sum(result.status is status for result in results):
+                self._metrics.records.labels(status.value).inc(count)
+        return results
+
+    def _one(
+        self,
+        activity: Activity,
+        reports: _Reports,
+        sent: list[tuple[Result, Delivery, bytes, bytes]],
+    ) -> Result:
+        number = identity_of(activity)
+        try:
+            message = self._sending.message_of(activity)
+        except RefusedError as refused:
+            return Result(
+                Status.REFUSED,
+                number if isinstance(number, str) else "",
+                code=refused.code,
+                path="$",
+                reason=refused.reason,
+            )
+        key, value = self._recent.key(activity), self._recent.value(message[2])
+        before = self._recent.before(key, value)
+        if before is Before.SAME:
+            return Result(Status.REPEATED, number)
+        if before is Before.OTHER:
+            return Result(
+                Status.CONFLICT,
+                number,
+                reason="an event of this id was accepted with other values; those count",
+            )
+        result, delivery = Result(Status.UNACKNOWLEDGED, number), Delivery(message[0])
+        reports.announce(delivery)
+        if self._offered(message, delivery):
+            sent.append((result, delivery, key, value))
+        else:
+            delivery.failed("too many records wait for the broker")
+            result.reason = "too many records wait for the broker"
+        return result
+
+    def _offered(self, message: Message, delivery: Delivery) -> bool:
+        way = self._sending.way
+        try:
+            if way.offer(message, delivery):
+                return True
+            way.make_room(0)
+            return way.offer(message, delivery)
+        except NotDeliveredError as error:
+            self._failure = str(error)
+            self._failed.set()
+            return False
+
+    def _read(self, sent: Sequence[tuple[Result, Delivery, bytes, bytes]]) -> None:
+        for result, delivery, key, value in sent:
+            state = delivery.state
+            if state is State.DELIVERED:
+                report = delivery.report()
+                result.status = Status.ACCEPTED
+                result.partition, result.offset = report.partition, report.offset
+                self._recent.add(key, value)
+            else:
+                # What librdkafka says of the broker is not for senders.
+                result.reason = "the broker did not acknowledge it in time"
+
+
+def away(why: str) -> ProblemError:
+    """Return the problem that the broker does not take records now."""
+    return ProblemError(
+        HTTPStatus.SERVICE_UNAVAILABLE, "broker-away", why, {"retry-after": str(AGAIN_S)}
+    )

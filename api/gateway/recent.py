@@ -1,0 +1,63 @@
+"""Recent: events that the broker has, so that a repeat of one is not sent again.
+
+It spares the pipeline repeats and tells a sender that it contradicts itself. Nothing rests on it:
+the worker knows an event by the same identity for weeks, and books it once, so what is forgotten
+here at a restart or by its limit is sent again and counted there as a duplicate.
+"""
+
+import secrets
+from enum import Enum, auto
+
+import xxhash
+
+from producers.client.records import Activity, ChargingSession
+
+
+class Before(Enum):
+    """What is known of an event that comes in."""
+
+    NEVER = auto()
+    SAME = auto()
+    OTHER = auto()
+    """Of the same identity, with other values."""
+
+
+class Recent:
+    """The last events, by identity; the longest known are forgotten first.
+
+    Args:
+        most: How many.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._seed = secrets.randbits(63)
+        self._values: dict[bytes, bytes] = {}
+
+    def key(self, activity: Activity) -> bytes:
+        """Return what an event is known by: its kind, account, source, id and revision."""
+        is_session = isinstance(activity, ChargingSession)
+        number = activity[0]  # The id of a session or a trip stands first.
+        text = (
+            f"{is_session}\0{activity.account_id}\0{activity.source}\0{number}\0{activity.revision}"
+        )
+        return xxhash.xxh3_128_digest(text.encode(), self._seed)
+
+    def value(self, written: bytes) -> bytes:
+        """Return what tells the values of a record, as it is written, from others."""
+        return xxhash.xxh3_64_digest(written, self._seed)
+
+    def before(self, key: bytes, value: bytes) -> Before:
+        """Return what is known of an event."""
+        known = self._values.get(key)
+        if known is None:
+            return Before.NEVER
+        return Before.SAME if known == value else Before.OTHER
+
+    def add(self, key: bytes, value: bytes) -> None:
+        """Take in an event that the broker has."""
+        if not self._most:
+            return
+        while len(self._values) >= self._most:
+            del self._values[next(iter(self._values))]
+        self._values[key] = value

@@ -1,0 +1,98 @@
+"""Records: sessions and trips in our own fields, single, as an array or a line each."""
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+
+from api.gate import Rate
+from api.gateway.answers import RESPONSES, answered
+from api.gateway.documents import KINDS, activity_of
+from api.gateway.intake import Intake
+from api.gateway.reading import JSON, check_quota, documents_of, sender_of
+from api.gateway.senders import Senders
+from producers.adapters.outcome import Refused
+from producers.client.records import Activity
+from producers.targets import targets
+from schemas.fields import Field
+
+PATHS: Final = {"/v1/charging-sessions": "charging_session", "/v1/freight-trips": "freight_trip"}
+
+
+def records(senders: Senders, intake: Intake, *, records_max: int, quota: Rate | None) -> APIRouter:
+    """Return the routes that take our own records.
+
+    Args:
+        senders: Who may send.
+        intake: Where records go.
+        records_max: Records of one request.
+        quota: How many a token may send; None counts nothing.
+    """
+    router = APIRouter(tags=["records"])
+
+    def route(path: str, record: str) -> None:
+        kind = KINDS[record]
+
+        async def take(request: Request) -> Response:
+            return await _take(request, kind)
+
+        router.add_api_route(
+            path,
+            take,
+            methods=["POST"],
+            status_code=202,
+            response_class=Response,
+            responses=RESPONSES,
+            name=record,
+            summary=f"Take in one {record}, an array of them, or one a line",
+            openapi_extra={"requestBody": _body(record)},
+        )
+
+    async def _take(request: Request, kind: type[Activity]) -> Response:
+        known = sender_of(request, senders)
+        documents = await documents_of(request, records_max)
+        check_quota(request, quota, len(documents))
+        intake.check_room(len(documents))
+        found = (
+            document if isinstance(document, Refused) else activity_of(document, known.sender, kind)
+            for document in documents
+        )
+        return answered(request, await intake.take(found), range(len(documents)))
+
+    for path, record in PATHS.items():
+        route(path, record)
+    return router
+
+
+def _body(record: str) -> dict[str, Any]:
+    """Return what OpenAPI says about a body of records."""
+    fields = targets(record)
+    one = {
+        "type": "object",
+        "title": record,
+        "properties": {field.name: _schema(field) for field in fields},
+        "required": [
+            field.name
+            for field in fields
+            if not field.has_default and field.name not in {"source", "programme"}
+        ],
+        "additionalProperties": False,
+    }
+    return {
+        "required": True,
+        "content": {
+            JSON: {"schema": {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}},
+            "application/x-ndjson": {"schema": {"type": "string"}},
+        },
+    }
+
+
+def _schema(field: Field) -> dict[str, Any]:
+    kinds: dict[str, dict[str, Any]] = {
+        "enum": {"type": "string", "enum": list(field.symbols)},
+        "string": {"type": "string"},
+        "instant": {
+            "anyOf": [{"type": "integer"}, {"type": "string", "format": "date-time"}],
+        },
+    }
+    schema = kinds.get(field.kind, {"type": "integer"}) | {"description": field.doc}
+    return {"anyOf": [schema, {"type": "null"}]} if field.nullable else schema

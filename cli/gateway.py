@@ -31,9 +31,9 @@ FORGET_EVERY_S = 3_600.0
 @click.command(
     epilog="\b\nExamples:\n  CARBONFLOW_BOOTSTRAP=kafka:9092 "
     "CARBONFLOW_GATEWAY_SENDERS_FILE=senders.toml carbonflow gateway\n\n"
-    "\b\nIt listens on CARBONFLOW_GATEWAY_HOST (127.0.0.1) and CARBONFLOW_GATEWAY_PORT (8090), and\n"
-    "lets in who has a token of CARBONFLOW_GATEWAY_TOKENS_FILE; on 127.0.0.1 anybody, if there is\n"
-    "none. Metrics and health are on CARBONFLOW_GATEWAY_METRICS_HOST (127.0.0.1) and\n"
+    "\b\nIt listens on CARBONFLOW_GATEWAY_HOST (127.0.0.1) and CARBONFLOW_GATEWAY_PORT (8090),\n"
+    "and lets in who has a token of CARBONFLOW_GATEWAY_TOKENS_FILE; on 127.0.0.1 anybody, if\n"
+    "there is none. Metrics and health are on CARBONFLOW_GATEWAY_METRICS_HOST (127.0.0.1) and\n"
     "CARBONFLOW_GATEWAY_METRICS_PORT (8091). CARBONFLOW_LOG_LEVEL is the level of the log (INFO)."
 )
 def gateway() -> None:
@@ -114,8 +114,8 @@ def gateway() -> None:
 def pull(sender: str, since: str | None, as_json: bool) -> None:
     """Fetch what a partner offers, iLEAP's activity data or OCPI's CDRs or Sessions, and send it.
 
-    SENDER is one of CARBONFLOW_GATEWAY_SENDERS_FILE that says where. Pulling again is harmless: what
-    was sent before counts once. A refused document is told on standard error, and no failure.
+    SENDER is one of CARBONFLOW_GATEWAY_SENDERS_FILE that says where. Pulling again is harmless:
+    what was sent before counts once. A refused document is told on standard error, and no failure.
     """
     from prometheus_client import CollectorRegistry
 
@@ -187,7 +187,7 @@ def _reached(settings: GatewaySettings) -> Reaching:
 
     reaching = Reaching(settings.client)
     if why := reaching.obstacle(START_S_MAX):
-        raise Failure(f"{settings.broker.bootstrap}: {why}")
+        raise Failure(f"{settings.bootstrap}: {why}")
     return reaching
 
 

@@ -1,6 +1,6 @@
 """Settings of the gateway, read once from `CARBONFLOW_<FIELD>`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from api.connection import Limits
@@ -10,11 +10,10 @@ from schemas.settings import BrokerSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GatewaySettings:
-    """How the gateway takes records in, and from whom.
+class GatewaySettings(BrokerSettings):
+    """How the gateway takes records in, from whom, and to which broker they go.
 
     Attributes:
-        broker: Where they go.
         gateway_host: Address to listen on.
         gateway_port: Port; 0 takes a free one.
         gateway_metrics_host: Address of its own metrics and health, which need no token.
@@ -44,7 +43,6 @@ class GatewaySettings:
         gateway_connections_max: Connections at a time; those beyond are closed.
     """
 
-    broker: BrokerSettings = field(default_factory=BrokerSettings)
     gateway_host: str = "127.0.0.1"
     gateway_port: int = 8090
     gateway_metrics_host: str = "127.0.0.1"
@@ -74,6 +72,7 @@ class GatewaySettings:
 
     def __post_init__(self) -> None:
         """Refuse to be open to others without being told so, and what contradicts itself."""
+        BrokerSettings.__post_init__(self)
         if self.gateway_open and self.gateway_tokens_file is not None:
             raise ValueError("CARBONFLOW_GATEWAY_OPEN contradicts CARBONFLOW_GATEWAY_TOKENS_FILE")
         if not (self.gateway_open or self.gateway_tokens_file or is_loopback(self.gateway_host)):
@@ -118,7 +117,7 @@ class GatewaySettings:
     def client(self) -> ClientSettings:
         """How records go to the broker: without a spool, because only the broker's word counts."""
         return ClientSettings(
-            broker=self.broker,
+            broker=self,
             client_linger_ms=self.gateway_linger_ms,
             client_buffer_records_max=self.gateway_buffer_records_max,
             client_delivery_s_max=self.gateway_ack_s_max,

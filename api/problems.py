@@ -115,7 +115,7 @@ def broken(request: Request, error: Exception) -> JSONResponse:
 def responses(*statuses: HTTPStatus, is_guarded: bool = True) -> dict[int | str, dict[str, object]]:
     """Return what OpenAPI says about the problems of a route.
 
-    Any may answer 422, 500 and 503, and those behind the gate 401 and 429.
+    Any may answer 422, 500 and 503, and those behind the gate 401, 403 and 429.
     """
     always = [
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -123,7 +123,7 @@ def responses(*statuses: HTTPStatus, is_guarded: bool = True) -> dict[int | str,
         HTTPStatus.SERVICE_UNAVAILABLE,
     ]
     if is_guarded:
-        always += [HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS]
+        always += [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS]
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         int(status): {

@@ -54,7 +54,6 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     207: {"model": Results, "description": "The broker has some of them."},
     **responses(
         HTTPStatus.BAD_REQUEST,
-        HTTPStatus.FORBIDDEN,
         HTTPStatus.CONFLICT,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

@@ -61,9 +61,29 @@ _TOKEN: Final = b"token "
 _BODY: Final = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
 }
-_RESPONSES: Final = responses(
-    HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-)
+_ENVELOPE: Final = {
+    "type": "object",
+    "required": ["status_code", "timestamp"],
+    "properties": {
+        "data": {},
+        "status_code": {"type": "integer"},
+        "status_message": {"type": "string"},
+        "timestamp": {"type": "string", "format": "date-time"},
+    },
+}
+_JSON: Final = {"application/json": {"schema": _ENVELOPE}}
+_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    **responses(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    ),
+    200: {
+        "description": "Taken, or why not, as `status_code` says.",
+        "content": _JSON,
+    },
+    404: {"description": "The session is not here.", "content": _JSON},
+}
 CiString = Annotated[str, Path(max_length=64)]
 
 
@@ -258,6 +278,7 @@ def receiving(receiver: Receiver) -> APIRouter:
     @router.get("/versions", response_class=Response)
     async def versions(request: Request) -> Response:
         """Return the versions there are, and where each is described."""
+        receiver.known(request)
         return envelope(
             TAKEN,
             "Success",
@@ -278,7 +299,13 @@ def receiving(receiver: Receiver) -> APIRouter:
         ]
         return envelope(TAKEN, "Success", {"version": version, "endpoints": endpoints})
 
-    @router.post("/{version}/cdrs", response_class=Response, status_code=201, openapi_extra=_BODY)
+    @router.post(
+        "/{version}/cdrs",
+        response_class=Response,
+        status_code=201,
+        openapi_extra=_BODY,
+        responses={201: {"description": "The broker has it.", "content": _JSON}},
+    )
     async def cdr(request: Request, version: Version) -> Response:
         """Take in a CDR, or a credit CDR."""
         return await receiver.cdr(request, version)

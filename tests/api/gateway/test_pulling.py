@@ -169,10 +169,8 @@ def test_what_is_refused_is_told_and_stops_nothing(pulling: Pulling) -> None:
     documents = [tad(mode="Rail"), *tads(2), {"activityId": "x"}]
     counts = pulling(Partner(documents)).counts
     assert counts == {"accepted": 2, "refused": 2}
-    assert [(result.status, result.path) for result in pulling.results][0] == (
-        "refused",
-        "$.data[0].mode",
-    )
+    first = pulling.results[0]
+    assert (first.status, first.path) == ("refused", "$.data[0].mode")
 
 
 def test_passing_failures_are_waited_for(pulling: Pulling) -> None:

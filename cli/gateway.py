@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from producers.client.reaching import Reaching
 
 START_S_MAX = 10.0
+REACH_S_MAX = 2.0
 FORGET_EVERY_S = 3_600.0
 
 
@@ -47,7 +48,6 @@ def gateway() -> None:
     from api.gateway.settings import GatewaySettings
     from api.server import ListenError, serve
     from api.tokens import TokensError, read_tokens
-    from producers.client.delivery import NotDeliveredError
 
     end_well_when_asked()
     settings = settings_of(GatewaySettings)
@@ -68,37 +68,32 @@ def gateway() -> None:
     metrics = GatewayMetrics(registry)
     kept = _kept(settings, senders)
 
-    async def run() -> None:
-        intake = Intake(settings, metrics)
+    async def run(intake: Intake) -> None:
         app = create_app(
             senders, intake, settings=settings, tokens=tokens, metrics=metrics, kept=kept
         )
         service = create_service(
             intake,
-            lambda: reaching.obstacle(START_S_MAX),
+            lambda: reaching.obstacle(REACH_S_MAX),
             settings=settings,
             registry=registry,
             metrics=metrics,
         )
-        try:
-            await serve(
-                app,
-                settings,
-                stop=asked_to_stop(),
-                service=service,
-                listening=lambda url: print(url, flush=True),
-                service_listening=lambda url: print(f"{url}/metrics", flush=True),
-                beside=lambda: _beside(intake, kept),
-            )
-        finally:
-            intake.close()
+        await serve(
+            app,
+            settings,
+            stop=asked_to_stop(),
+            service=service,
+            listening=lambda url: print(url, flush=True),
+            service_listening=lambda url: print(f"{url}/metrics", flush=True),
+            beside=lambda: _beside(intake, kept),
+        )
 
     try:
-        uvloop.run(run())
+        with Intake(settings, metrics) as intake:
+            uvloop.run(run(intake))
     except (ListenError, FailedError) as error:
         raise Failure(str(error)) from error
-    except NotDeliveredError as error:
-        raise Failure(f"{error}; nobody was told that they were accepted") from error
     finally:
         if kept is not None:
             kept.close()
@@ -133,8 +128,7 @@ def pull(sender: str, since: str | None, as_json: bool) -> None:
     _reached(settings)
 
     async def pulled(known: Known) -> Pulled:
-        intake = Intake(settings, GatewayMetrics(CollectorRegistry()))
-        try:
+        with Intake(settings, GatewayMetrics(CollectorRegistry())) as intake:
             async with opened() as http:
                 return await run(
                     known,
@@ -143,8 +137,6 @@ def pull(sender: str, since: str | None, as_json: bool) -> None:
                     since=None if since is None else datetime.fromisoformat(since),
                     tell=_tell,
                 )
-        finally:
-            intake.close()
 
     try:
         found = asyncio.run(pulled(known))

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from threading import Lock
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 from api.gateway.documents import Found, identity_of
 from api.gateway.metrics import GatewayMetrics
@@ -108,7 +109,7 @@ class _Reports:
 
 
 class Intake:
-    """Takes activities in; one of a process, opened and closed by who serves it.
+    """Takes activities in; a context manager, one of a process. Leaving it flushes.
 
     Args:
         settings: Limits.
@@ -136,13 +137,17 @@ class Intake:
         await self._failed.wait()
         raise FailedError(self._failure)
 
-    def close(self) -> None:
-        """Flush and end.
+    def __enter__(self) -> Self:
+        return self
 
-        Raises:
-            NotDeliveredError: Records that nobody was told are accepted were not delivered.
-        """
-        self._sending.close(failing=False)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # What is not delivered by now was accepted by nobody's word: a warning in the log will do.
+        self._sending.close(failing=True)
 
     def check_room(self, count: int) -> None:
         """Refuse so many records while too many wait for the broker.
@@ -150,8 +155,12 @@ class Intake:
         Raises:
             ProblemError: 503; come again.
         """
-        if self.waiting + count > self._settings.gateway_buffer_records_max:
+        if not self.has_room(count):
             raise away("Too many records wait for the broker.")
+
+    def has_room(self, count: int) -> bool:
+        """Return whether so many records more may wait for the broker."""
+        return self.waiting + count <= self._settings.gateway_buffer_records_max
 
     async def take(self, found: Iterable[Found]) -> list[Result]:
         """Send activities, and return what became of each once the broker has spoken.

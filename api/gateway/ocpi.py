@@ -40,7 +40,7 @@ from api.gateway.intake import AGAIN_S, Intake, Status
 from api.gateway.kept import Kept, Place
 from api.gateway.reading import check_quota, json_of, media_of, sender_of
 from api.gateway.senders import Known, Module, Senders
-from api.problems import responses
+from api.problems import MEDIA_TYPE, ProblemError, responses
 from api.tokens import PREFIX
 from producers.adapters import ocpi
 from producers.adapters.document import DocumentError, Node
@@ -50,6 +50,9 @@ ROOT: Final = "/ocpi"
 Version: TypeAlias = Literal["2.2.1", "2.3.0"]
 VERSIONS: Final[tuple[Version, ...]] = get_args(Version)
 UNDER_WAY: Final = frozenset({"ACTIVE", "PENDING", "RESERVATION"})
+
+DOCUMENT_BYTES_MAX: Final = 256 * 1024
+"""Of a CDR or Session; one that is not over is kept as it is."""
 
 TAKEN: Final = 1000
 WRONG: Final = 2000
@@ -83,6 +86,10 @@ _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
         "content": _JSON,
     },
     404: {"description": "The session is not here.", "content": _JSON},
+    503: {
+        "description": "The broker has not acknowledged it.",
+        "content": {**_JSON, MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    },
 }
 CiString = Annotated[str, Path(max_length=64)]
 
@@ -212,13 +219,20 @@ class Receiver:
 
     async def _document(self, request: Request) -> Any:
         media_of(request)
+        if len(await request.body()) > DOCUMENT_BYTES_MAX:
+            raise ProblemError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "content-too-large",
+                f"A document of OCPI has {DOCUMENT_BYTES_MAX} bytes at most.",
+            )
         document = await json_of(request)
         check_quota(request, self._quota, 1)
         return document
 
     async def _taken(self, outcome: Outcome) -> Response | None:
         """Return None once the broker has the record, or the answer that it has not."""
-        self._intake.check_room(1)
+        if not self._intake.has_room(1):
+            return _again("too many records wait for the broker")
         (result,) = await self._intake.take([activity_from(outcome)])
         match result.status:
             case Status.ACCEPTED | Status.REPEATED:
@@ -228,12 +242,7 @@ class Receiver:
             case Status.CONFLICT:
                 return envelope(WRONG, result.reason)
             case _:
-                return envelope(
-                    SERVER,
-                    "the broker has not acknowledged it; send it again",
-                    status=HTTPStatus.SERVICE_UNAVAILABLE,
-                    headers={"retry-after": str(AGAIN_S)},
-                )
+                return _again("the broker has not acknowledged it")
 
 
 def _whole(document: Any, earlier: Mapping[str, Any], place: Place) -> tuple[dict[str, Any], int]:
@@ -262,6 +271,15 @@ def _unreadable(refused: Refused) -> Response:
     code = UNKNOWN_LOCATION if refused.path == "$.location_id" else UNREADABLE
     data = {"code": refused.code, "path": refused.path, "reason": refused.reason}
     return envelope(code, f"{refused.path}: {refused.reason}", data)
+
+
+def _again(why: str) -> Response:
+    return envelope(
+        SERVER,
+        f"{why}; send it again",
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        headers={"retry-after": str(AGAIN_S)},
+    )
 
 
 def _nowhere() -> Response:

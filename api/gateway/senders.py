@@ -44,11 +44,11 @@ from producers.vehicles import Vehicles, load_vehicles
 Module: TypeAlias = Literal["cdrs", "sessions"]
 Partner: TypeAlias = Literal["ileap", "ocpi"]
 
-_TEXTS: Final = frozenset(
+TEXTS: Final = frozenset(
     {"name", "programme", "source", "ocpi", "stations", "vehicles", "operator_id", "account"}
 )
-_TRUTHS: Final = frozenset({"pseudonyms", "coordinates"})
-_TABLES: Final = frozenset({"events", "pull"})
+TRUTHS: Final = frozenset({"pseudonyms", "coordinates"})
+TABLES: Final = frozenset({"events", "pull"})
 _PULL: Final = frozenset({"from", "url", "client_id", "secret_file", "token_url", "version"})
 
 
@@ -173,7 +173,7 @@ def _entries(
 def _known(
     entry: object, folder: Path, pseudonyms: Pseudonyms | None, places: list[Places]
 ) -> Known:
-    values = _table(entry, texts=_TEXTS, truths=_TRUTHS, tables=_TABLES)
+    values = _table(entry, texts=TEXTS, truths=TRUTHS, tables=TABLES)
     for name in ("name", "programme"):
         if name not in values:
             raise SendersError(f"{name} is missing")

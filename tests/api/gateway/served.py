@@ -7,7 +7,7 @@ import base64
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -143,9 +143,8 @@ def served(
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
 
     async def serving() -> None:
-        intake = Intake(settings, metrics)
         kept = Kept(folder / "sessions", days=30, clock_ms=now_ms)
-        try:
+        with Intake(settings, metrics) as intake, closing(kept):
             app = create_app(
                 known,
                 intake,
@@ -170,9 +169,6 @@ def served(
                 service_listening=urls[1].set_result,
                 beside=intake.watch,
             )
-        finally:
-            kept.close()
-            intake.close()
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serving(),))
     thread.start()

@@ -75,13 +75,10 @@ class Pulling:
             known = read_senders(self.folder / "senders.toml", None).only()
             assert known is not None
             settings = GatewaySettings(bootstrap=self.broker.bootstrap, prefix=self.broker.prefix)
-            intake = Intake(settings, GatewayMetrics(CollectorRegistry()))
-            try:
+            with Intake(settings, GatewayMetrics(CollectorRegistry())) as intake:
                 async with opened() as http:
                     fetcher = Fetcher(http, self._waited, random.Random(1))
                     return await pull(known, intake, fetcher, since=since, tell=self._tell)
-            finally:
-                intake.close()
 
         return beside(partner, pulled)
 

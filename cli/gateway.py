@@ -51,7 +51,7 @@ def gateway() -> None:
 
     end_well_when_asked()
     settings = settings_of(GatewaySettings)
-    log_to_stderr(settings_of(LogSettings))
+    log = settings_of(LogSettings)
     senders = _senders(settings)
     try:
         path = settings.gateway_tokens_file
@@ -67,6 +67,7 @@ def gateway() -> None:
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
     kept = _kept(settings, senders)
+    log_to_stderr(log)
 
     async def run(intake: Intake) -> None:
         app = create_app(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 DAY_MS: Final = 86_400_000
+LOCK_S_MAX: Final = 1.0
 
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS sessions (
@@ -67,7 +68,7 @@ class Kept:
         self._days_ms, self._clock_ms = days * DAY_MS, clock_ms
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._file = sqlite3.connect(path, isolation_level=None)
+            self._file = sqlite3.connect(path, timeout=LOCK_S_MAX, isolation_level=None)
             # Another gateway over the same file would take in half of a Session each.
             self._file.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._file.execute("PRAGMA journal_mode = WAL")

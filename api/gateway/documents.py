@@ -54,7 +54,10 @@ def activity_of(document: object, sender: Sender, kind: type[Activity]) -> Found
         account = account.strip()  # As the loaders do: one id is one account.
         if not account:
             return Refused("identity_invalid", "$.account_id", "is empty")
-        given["account_id"] = sender.pseudonym(account)
+        try:
+            given["account_id"] = sender.pseudonym(account)
+        except UnicodeEncodeError:
+            return Refused("undecodable", "$.account_id", "has half of a character")
     return kind(**given)
 
 

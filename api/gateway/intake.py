@@ -199,7 +199,8 @@ class Intake:
         except RefusedError as refused:
             return Result(
                 Status.REFUSED,
-                number if isinstance(number, str) else "",
+                # What was refused may have anything for an id, halves of characters among it.
+                number if isinstance(number, str) and number.isprintable() else "",
                 code=refused.code,
                 path="$",
                 reason=refused.reason,

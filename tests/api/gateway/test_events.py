@@ -104,6 +104,13 @@ def test_an_event_that_comes_again_is_not_sent_again(gateway: Gateway) -> None:
     assert len(gateway.arrived()) == 1
 
 
+def test_half_of_a_character_is_refused(gateway: Gateway) -> None:
+    for name in ("session_id", "account_id", "evse_id", "source"):
+        answer = send(gateway, event(session(**{name: "\ud800"})), "application/cloudevents+json")
+        assert answer.status_code == 422, answer.text
+    assert gateway.arrived() == []
+
+
 @pytest.mark.parametrize(
     ("content", "media", "status"),
     [

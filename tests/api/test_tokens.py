@@ -69,7 +69,9 @@ def test_a_scope_may_be_for_sending() -> None:
     assert not access.sees("acme", "acme")
 
 
-@pytest.mark.parametrize("scope", ["", "send:", "driver", "account", "account:", "programme:", "operator:x"])
+@pytest.mark.parametrize(
+    "scope", ["", "send:", "driver", "account", "account:", "programme:", "operator:x"]
+)
 def test_what_is_no_scope(scope: str) -> None:
     with pytest.raises(TokensError, match="is no scope"):
         access_in(scope)

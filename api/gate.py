@@ -147,7 +147,7 @@ class Gate:
 
 def bearer(scope: Scope, scheme: bytes = _SCHEME) -> bytes | None:
     """Return the token of a request, behind the name of its scheme; two are none."""
-    given = [value for name, value in scope["headers"] if name == b"authorization"]
+    given: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(given) != 1 or given[0][: len(scheme)].lower() != scheme:
         return None
     return given[0][len(scheme) :].strip()

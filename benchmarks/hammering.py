@@ -145,10 +145,9 @@ class _Load:
     async def run(self) -> Float64s:
         """Send all requests and wait for their answers; return when they were due."""
         loop = asyncio.get_running_loop()
+        host, port = self._at.hostname or "", self._at.port or 80
         for _ in range(CONNECTIONS):
-            _, connection = await loop.create_connection(
-                lambda: _Connection(self), self._at.hostname, self._at.port
-            )
+            _, connection = await loop.create_connection(lambda: _Connection(self), host, port)
             self._free.append(connection)
         due_s = self._schedule.due_s(time.monotonic() + START_IN_S)
         for request, at_s in enumerate(due_s.tolist()):

@@ -63,5 +63,5 @@ def test_bars_that_do_not() -> None:
         ({"faults": {"503": 1}}, "answers were {'503': 1}"),
         ({"accepted": 1_001}, "1,001 were accepted, 1,000 are on the topic"),
     ):
-        (miss,) = replace(GOOD, hammered=replace(GOOD.hammered, **changes)).misses  # type: ignore[arg-type]
+        (miss,) = replace(GOOD, hammered=replace(GOOD.hammered, **changes)).misses
         assert miss == f"batches of 10: {why}"

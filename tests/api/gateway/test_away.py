@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_a_broker_away_is_503_and_what_is_sent_again_is_there_once_it_is_back(
 
 
 def test_too_many_that_wait_are_refused_at_once(own: OwnBroker, tmp_path: Path) -> None:
-    limits = {
+    limits: dict[str, Any] = {
         "gateway_ack_s_max": 20.0,
         "gateway_buffer_records_max": 10,
         "gateway_records_max": 10,

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -78,6 +79,11 @@ class Sender(threading.Thread):
                 self.accepted.update(ids)
 
 
+def have_enough(senders: list[Sender]) -> bool:
+    """Return whether enough was accepted to be worth a kill."""
+    return sum(len(sender.accepted) for sender in senders) >= ACCEPTED_AT_LEAST
+
+
 def test_what_was_accepted_is_on_the_topic_after_every_kill(
     topics: BrokerSettings, tmp_path: Path
 ) -> None:
@@ -88,10 +94,7 @@ def test_what_was_accepted_is_on_the_topic_after_every_kill(
             senders = [Sender(url, token, f"{round_number}-{at}") for at in range(SENDERS)]
             for sender in senders:
                 sender.start()
-            await_that(
-                lambda some=senders: sum(len(one.accepted) for one in some) >= ACCEPTED_AT_LEAST,
-                "the first answers",
-            )
+            await_that(partial(have_enough, senders), "the first answers")
             os.kill(child.pid, signal.SIGKILL)
             for sender in senders:
                 sender.join()

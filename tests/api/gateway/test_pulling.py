@@ -69,6 +69,7 @@ class Pulling:
         self, partner: Partner, senders: str = ILEAP, since: datetime | None = None, **words: str
     ) -> Pulled:
         """Pull all that a partner offers."""
+        self.results.clear()
 
         async def pulled(url: str) -> Pulled:
             (self.folder / "senders.toml").write_text(senders.format(url=url, **words))

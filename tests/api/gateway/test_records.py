@@ -195,7 +195,7 @@ def test_a_number_that_no_field_holds_is_refused(gateway: Gateway) -> None:
 
 
 def test_limits_of_a_request(topics: BrokerSettings, tmp_path: Path) -> None:
-    limits = {"gateway_records_max": 3, "gateway_body_bytes_max": 10_000}
+    limits: dict[str, Any] = {"gateway_records_max": 3, "gateway_body_bytes_max": 10_000}
     with served(topics, tmp_path, **limits) as gateway:
         many = [session(session_id=str(number)) for number in range(4)]
         answer = send(gateway, *many)
@@ -209,7 +209,7 @@ def test_limits_of_a_request(topics: BrokerSettings, tmp_path: Path) -> None:
 
 
 def test_a_token_has_a_quota_of_records(topics: BrokerSettings, tmp_path: Path) -> None:
-    limits = {
+    limits: dict[str, Any] = {
         "gateway_records_max": 3,
         "gateway_records_burst": 4,
         "gateway_records_per_s": 0.01,

@@ -83,9 +83,8 @@ class _Connection(asyncio.Protocol):
         self._load, self._buffer, self._needs = load, b"", 0
         self.request = -1
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Be free."""
-        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def send(self, request: int, message: bytes) -> None:

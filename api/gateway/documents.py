@@ -28,9 +28,12 @@ _INSTANTS: Final[Mapping[type[Activity], tuple[str, str]]] = {
     ChargingSession: ("started_at", "ended_at"),
     FreightTrip: ("departed_at", "arrived_at"),
 }
-_NEEDED: Final[Mapping[type[Activity], frozenset[str]]] = {
-    kind: frozenset(target.name for target in targets(record) if not target.has_default)
+_DEFAULTS: Final[Mapping[type[Activity], Mapping[str, Any]]] = {
+    kind: {target.name: target.default for target in targets(record) if target.has_default}
     for record, kind in KINDS.items()
+}
+_NEEDED: Final[Mapping[type[Activity], frozenset[str]]] = {
+    kind: frozenset(kind._fields) - _DEFAULTS[kind].keys() for kind in KINDS.values()
 }
 _KNOWN: Final[Mapping[type[Activity], frozenset[str]]] = {
     kind: frozenset(kind._fields) for kind in KINDS.values()
@@ -45,7 +48,8 @@ def activity_of(document: object, sender: Sender, kind: type[Activity]) -> Found
     """Return the activity of a document in our own fields."""
     if not isinstance(document, dict):
         return Refused("row_bad_value", "$", "is not an object")
-    given = {"source": sender.source, "programme": sender.programme, **document}
+    own = {"source": sender.source, "programme": sender.programme}
+    given = {**_DEFAULTS[kind], **own, **document}
     wrong = _fields_wrong(given, kind) or _not_theirs(given, sender) or _read_instants(given, kind)
     if wrong is not None:
         return wrong

@@ -5,9 +5,10 @@ and `programme`, may be left out. Instants are milliseconds since 1970, or RFC 3
 Documents of other standards go through the adapters, by the names of FORMATS.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -28,63 +29,75 @@ _INSTANTS: Final[Mapping[type[Activity], tuple[str, str]]] = {
     ChargingSession: ("started_at", "ended_at"),
     FreightTrip: ("departed_at", "arrived_at"),
 }
-_DEFAULTS: Final[Mapping[type[Activity], Mapping[str, Any]]] = {
-    kind: {target.name: target.default for target in targets(record) if target.has_default}
-    for record, kind in KINDS.items()
-}
-_NEEDED: Final[Mapping[type[Activity], frozenset[str]]] = {
-    kind: frozenset(kind._fields) - _DEFAULTS[kind].keys() for kind in KINDS.values()
-}
-_KNOWN: Final[Mapping[type[Activity], frozenset[str]]] = {
-    kind: frozenset(kind._fields) for kind in KINDS.values()
-}
-
 Found: TypeAlias = Activity | Refused
 Format: TypeAlias = Callable[[Node, Sender, str], Outcome | Sequence[Outcome]]
 """A document, its sender, and the account that the sender's iLEAP documents belong to."""
 
 
-def activity_of(document: object, sender: Sender, kind: type[Activity]) -> Found:
-    """Return the activity of a document in our own fields."""
-    if not isinstance(document, dict):
-        return Refused("row_bad_value", "$", "is not an object")
-    own = {"source": sender.source, "programme": sender.programme}
-    given = {**_DEFAULTS[kind], **own, **document}
-    wrong = _fields_wrong(given, kind) or _not_theirs(given, sender) or _read_instants(given, kind)
-    if wrong is not None:
-        return wrong
-    account = given["account_id"]
-    if sender.pseudonyms is not None and isinstance(account, str):
+class Reader:
+    """Reads documents in our own fields; one of a sender and a record.
+
+    Args:
+        sender: Whose documents.
+        record: What they are.
+    """
+
+    def __init__(self, sender: Sender, record: str) -> None:
+        self._sender, self._kind = sender, KINDS[record]
+        self._names = frozenset(self._kind._fields)
+        self._instants = _INSTANTS[self._kind]
+        defaults = {target.name: target.default for target in targets(record) if target.has_default}
+        self._given = defaults | {"source": sender.source, "programme": sender.programme}
+        self._in_order = itemgetter(*self._kind._fields)
+
+    def __call__(self, document: object) -> Found:
+        """Return the activity of a document."""
+        if not isinstance(document, dict):
+            return Refused("row_bad_value", "$", "is not an object")
+        given = {**self._given, **document}
+        # A document of all fields and no other is found to be one by the way, which is quicker.
+        try:
+            activity = self._kind._make(self._in_order(given))
+        except KeyError:
+            return self._fields_wrong(given)
+        if len(given) != len(self._names):
+            return self._fields_wrong(given)
+        sender = self._sender
+        if activity.source != sender.source or activity.programme != sender.programme:
+            return self._not_theirs(given)
+        if any(isinstance(given[name], str) for name in self._instants):
+            wrong = _read_instants(given, self._instants)
+            if wrong is not None:
+                return wrong
+            activity = self._kind._make(self._in_order(given))
+        return activity if sender.pseudonyms is None else self._pseudonymous(activity)
+
+    def _fields_wrong(self, given: Mapping[str, Any]) -> Refused:
+        if unknown := given.keys() - self._names:
+            return Refused("row_bad_value", "$", f"{min(unknown)[:80]!r} is no field of a record")
+        name = min(self._names - given.keys())
+        return Refused("row_missing_value", f"$.{name}", f"{name} is missing")
+
+    def _not_theirs(self, given: Mapping[str, Any]) -> Refused:
+        name = "source" if given["source"] != self._sender.source else "programme"
+        return Refused("row_bad_value", f"$.{name}", f"is not the sender's, {self._given[name]!r}")
+
+    def _pseudonymous(self, activity: Activity) -> Found:
+        account = activity.account_id
+        if not isinstance(account, str):
+            return activity  # It will be refused for that.
         account = account.strip()  # As the loaders do: one id is one account.
         if not account:
             return Refused("identity_invalid", "$.account_id", "is empty")
         try:
-            given["account_id"] = sender.pseudonym(account)
+            return activity._replace(account_id=self._sender.pseudonym(account))
         except UnicodeEncodeError:
             return Refused("undecodable", "$.account_id", "has half of a character")
-    return kind(**given)
 
 
-def _fields_wrong(given: Mapping[str, Any], kind: type[Activity]) -> Refused | None:
-    names = given.keys()
-    if unknown := names - _KNOWN[kind]:
-        # A name of a field is no natural id, but whatever a sender wrote need not be told again.
-        return Refused("row_bad_value", "$", f"{min(unknown)[:80]!r} is no field of a record")
-    if missing := _NEEDED[kind] - names:
-        name = min(missing)
-        return Refused("row_missing_value", f"$.{name}", f"{name} is missing")
-    return None
-
-
-def _not_theirs(given: Mapping[str, Any], sender: Sender) -> Refused | None:
-    for name, own in (("source", sender.source), ("programme", sender.programme)):
-        if given[name] != own:
-            return Refused("row_bad_value", f"$.{name}", f"is not the sender's, {own!r}")
-    return None
-
-
-def _read_instants(given: dict[str, Any], kind: type[Activity]) -> Refused | None:
-    for name in _INSTANTS[kind]:
+def _read_instants(given: dict[str, Any], names: Iterable[str]) -> Refused | None:
+    """Put milliseconds in place of texts, or return what is wrong with one."""
+    for name in names:
         text = given[name]
         if isinstance(text, str):
             try:
@@ -111,7 +124,7 @@ def identity_of(activity: Activity) -> str:
 def _own(record: str) -> Format:
     def read(node: Node, sender: Sender, account: str) -> Outcome:
         del account
-        found = activity_of(node.value, sender, KINDS[record])
+        found = Reader(sender, record)(node.value)
         if isinstance(found, Refused):
             return Refused(found.code, node.path + found.path[1:], found.reason)
         return Adapted(record, found._asdict())

@@ -11,6 +11,7 @@ event loop; only the reports come from librdkafka's threads.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,9 +26,10 @@ from api.gateway.recent import Before, Recent
 from api.gateway.settings import GatewaySettings
 from api.problems import ProblemError
 from producers.adapters.outcome import Refused
-from producers.client.delivery import Delivery, Message, NotDeliveredError, State
+from producers.client.delivery import Message, NotDeliveredError
+from producers.client.direct import LOG, Direct
 from producers.client.records import Activity, RefusedError
-from producers.client.sending import Sending, now_ms
+from producers.client.sending import Messages, now_ms
 
 TURN: Final = 128
 """Records after which other requests have their turn."""
@@ -60,12 +62,18 @@ class Result:
 
     def told(self, at: int) -> dict[str, Any]:
         """Return it as an answer has it: what there is of it, and which of the request it is."""
+        if self.status is Status.ACCEPTED:
+            return {
+                "at": at,
+                "status": self.status.value,
+                "id": self.id,
+                "partition": self.partition,
+                "offset": self.offset,
+            }
         told: dict[str, Any] = {"at": at, "status": self.status.value}
         if self.id:
             told["id"] = self.id
-        if self.status is Status.ACCEPTED:
-            told |= {"partition": self.partition, "offset": self.offset}
-        elif self.code:
+        if self.code:
             told |= {"code": self.code, "path": self.path, "reason": self.reason}
         elif self.reason:
             told["reason"] = self.reason
@@ -77,24 +85,19 @@ class FailedError(Exception):
 
 
 class _Reports:
-    """Wakes the loop once, when all deliveries that were announced have a report."""
+    """Wakes the loop once, when all messages that were sent have a report."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._lock = Lock()
-        self._left = 1  # Until `all` is waited for: more may be announced.
+        self._count, self._expected = 0, -1
         self._told: asyncio.Future[None] = self._loop.create_future()
 
-    def announce(self, delivery: Delivery) -> None:
-        """Count a delivery that is about to be sent."""
+    def one(self) -> None:
+        """Count a report; any thread may."""
         with self._lock:
-            self._left += 1
-        delivery.add_done_callback(self._one)
-
-    def _one(self, _: Delivery | None) -> None:
-        with self._lock:
-            self._left -= 1
-            is_last = self._left == 0
+            self._count += 1
+            is_last = self._count == self._expected
         if is_last:
             self._loop.call_soon_threadsafe(self._wake)
 
@@ -102,10 +105,29 @@ class _Reports:
         if not self._told.done():
             self._told.set_result(None)
 
-    async def all(self, s_max: float) -> None:
-        """Wait until all have a report, or so long."""
-        self._one(None)
+    async def all(self, expected: int, s_max: float) -> None:
+        """Wait until so many were counted, or so long [s]."""
+        with self._lock:
+            self._expected = expected
+            if self._count == expected:
+                return
         await asyncio.wait({self._told}, timeout=s_max)
+
+
+class _Sent:
+    """A record on its way. Called by librdkafka, in any thread, with its report."""
+
+    __slots__ = ("_reports", "key", "offset", "partition", "result", "value")
+
+    def __init__(self, result: Result, reports: _Reports, key: bytes, value: bytes) -> None:
+        self.result, self._reports, self.key, self.value = result, reports, key, value
+        self.partition = self.offset = -1
+
+    def __call__(self, error: object, message: Any) -> None:
+        """Take the report."""
+        if error is None:
+            self.partition, self.offset = message.partition(), message.offset()
+        self._reports.one()
 
 
 class Intake:
@@ -120,22 +142,9 @@ class Intake:
         self._settings = settings
         self._metrics = metrics
         self._recent = Recent(settings.gateway_recent_max)
-        self._sending = Sending(settings.client, None, None, now_ms)
+        self._message_of = Messages(settings.client, None, now_ms).of
+        self._way = Direct(settings.client)
         self._failed, self._failure = asyncio.Event(), ""
-
-    @property
-    def waiting(self) -> int:
-        """Records that the broker has not acknowledged."""
-        return self._sending.way.waiting
-
-    async def watch(self) -> None:
-        """Wait for ever, or until librdkafka has given up.
-
-        Raises:
-            FailedError: It has.
-        """
-        await self._failed.wait()
-        raise FailedError(self._failure)
 
     def __enter__(self) -> Self:
         return self
@@ -146,8 +155,23 @@ class Intake:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # What is not delivered by now was accepted by nobody's word: a warning in the log will do.
-        self._sending.close(failing=True)
+        # Nobody was told that what is left was accepted.
+        if left := self._way.close(self._settings.client.client_close_s_max):
+            LOG.warning("%d records were not delivered; their senders know", left)
+
+    @property
+    def waiting(self) -> int:
+        """Records that the broker has not acknowledged."""
+        return self._way.waiting
+
+    async def watch(self) -> None:
+        """Wait for ever, or until librdkafka has given up.
+
+        Raises:
+            FailedError: It has.
+        """
+        await self._failed.wait()
+        raise FailedError(self._failure)
 
     def check_room(self, count: int) -> None:
         """Refuse so many records while too many wait for the broker.
@@ -169,7 +193,7 @@ class Intake:
         """
         reports = _Reports()
         results: list[Result] = []
-        sent: list[tuple[Result, Delivery, bytes, bytes]] = []
+        sent: list[_Sent] = []
         for number, one in enumerate(found, start=1):
             if isinstance(one, Refused):
                 results.append(
@@ -180,22 +204,16 @@ class Intake:
             if number % TURN == 0:
                 await asyncio.sleep(0)
         if sent:
-            await reports.all(self._settings.gateway_ack_s_max + SPARE_S)
+            await reports.all(len(sent), self._settings.gateway_ack_s_max + SPARE_S)
             self._read(sent)
-        for status in Status:
-            if count := sum(result.status is status for result in results):
-                self._metrics.records.labels(status.value).inc(count)
+        for status, count in Counter([result.status for result in results]).items():
+            self._metrics.records.labels(status.value).inc(count)
         return results
 
-    def _one(
-        self,
-        activity: Activity,
-        reports: _Reports,
-        sent: list[tuple[Result, Delivery, bytes, bytes]],
-    ) -> Result:
+    def _one(self, activity: Activity, reports: _Reports, sent: list[_Sent]) -> Result:
         number = identity_of(activity)
         try:
-            message = self._sending.message_of(activity)
+            message = self._message_of(activity)
         except RefusedError as refused:
             return Result(
                 Status.REFUSED,
@@ -215,35 +233,33 @@ class Intake:
                 number,
                 reason="an event of this id was accepted with other values; those count",
             )
-        result, delivery = Result(Status.UNACKNOWLEDGED, number), Delivery(message[0])
-        reports.announce(delivery)
-        if self._offered(message, delivery):
-            sent.append((result, delivery, key, value))
+        result = Result(Status.UNACKNOWLEDGED, number)
+        one = _Sent(result, reports, key, value)
+        if self._offered(message, one):
+            sent.append(one)
         else:
-            delivery.failed("too many records wait for the broker")
             result.reason = "too many records wait for the broker"
         return result
 
-    def _offered(self, message: Message, delivery: Delivery) -> bool:
-        way = self._sending.way
+    def _offered(self, message: Message, one: _Sent) -> bool:
         try:
-            if way.offer(message, delivery):
+            if self._way.offer(message, one):
                 return True
-            way.make_room(0)
-            return way.offer(message, delivery)
+            self._way.make_room(0)
+            return self._way.offer(message, one)
         except NotDeliveredError as error:
             self._failure = str(error)
             self._failed.set()
             return False
 
-    def _read(self, sent: Sequence[tuple[Result, Delivery, bytes, bytes]]) -> None:
-        for result, delivery, key, value in sent:
-            state = delivery.state
-            if state is State.DELIVERED:
-                report = delivery.report()
+    def _read(self, sent: Sequence[_Sent]) -> None:
+        add = self._recent.add
+        for one in sent:
+            result = one.result
+            if one.offset >= 0:
                 result.status = Status.ACCEPTED
-                result.partition, result.offset = report.partition, report.offset
-                self._recent.add(key, value)
+                result.partition, result.offset = one.partition, one.offset
+                add(one.key, one.value)
             else:
                 # What librdkafka says of the broker is not for senders.
                 result.reason = "the broker did not acknowledge it in time"

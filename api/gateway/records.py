@@ -1,17 +1,17 @@
 """Records: sessions and trips in our own fields, single, as an array or a line each."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
 from api.gate import Rate
 from api.gateway.answers import RESPONSES, answered
-from api.gateway.documents import KINDS, activity_of
+from api.gateway.documents import Reader
 from api.gateway.intake import Intake
 from api.gateway.reading import JSON, check_quota, documents_of, sender_of
 from api.gateway.senders import Senders
 from producers.adapters.outcome import Refused
-from producers.client.records import Activity
 from producers.targets import targets
 from schemas.fields import Field
 
@@ -30,10 +30,10 @@ def records(senders: Senders, intake: Intake, *, records_max: int, quota: Rate |
     router = APIRouter(tags=["records"])
 
     def route(path: str, record: str) -> None:
-        kind = KINDS[record]
+        readers = {known.name: Reader(known.sender, record) for known in senders}
 
         async def take(request: Request) -> Response:
-            return await _take(request, kind)
+            return await _take(request, readers)
 
         router.add_api_route(
             path,
@@ -47,14 +47,13 @@ def records(senders: Senders, intake: Intake, *, records_max: int, quota: Rate |
             openapi_extra={"requestBody": _body(record)},
         )
 
-    async def _take(request: Request, kind: type[Activity]) -> Response:
-        known = sender_of(request, senders)
+    async def _take(request: Request, readers: Mapping[str, Reader]) -> Response:
+        read = readers[sender_of(request, senders).name]
         documents = await documents_of(request, records_max)
         check_quota(request, quota, len(documents))
         intake.check_room(len(documents))
         found = (
-            document if isinstance(document, Refused) else activity_of(document, known.sender, kind)
-            for document in documents
+            document if isinstance(document, Refused) else read(document) for document in documents
         )
         return answered(request, await intake.take(found), range(len(documents)))
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 START_S_MAX = 10.0
 REACH_S_MAX = 2.0
 FORGET_EVERY_S = 3_600.0
+COLLECTED_AFTER = (50_000, 20, 20)
+"""Allocations until cycles are looked for; records on their way are many, and none of them one."""
 
 
 @click.command(
@@ -95,6 +97,7 @@ def gateway() -> None:
     # takes 100 ms, in which nobody is answered.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECTED_AFTER)
     try:
         with Intake(settings, metrics) as intake:
             uvloop.run(run(intake))

@@ -6,7 +6,7 @@
 415    its content type, or the encoding of its content, is none that is read
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -72,10 +72,12 @@ def media_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def documents_of(request: Request, most: int) -> Sequence[Any]:
-    """Return the documents of a body: an object, an array of them, or one a line.
+async def documents_of(request: Request, most: int) -> tuple[int, Iterator[Any]]:
+    """Return how many documents a body has, and them: an object, an array of them, or one a line.
 
     A line that is no JSON is a refusal among them, because the others are none the worse for it.
+    Lines are parsed as they are drawn, and nothing is held that was drawn: what lies about while an
+    answer waits for the broker costs time, because the collector of cycles walks it.
 
     Raises:
         ProblemError: It is nothing of this kind, or there are too many.
@@ -84,13 +86,13 @@ async def documents_of(request: Request, most: int) -> Sequence[Any]:
     if media in LINES:
         lines = [line for line in (await request.body()).split(b"\n") if line.strip()]
         check_count(len(lines), most)
-        return [_line(line) for line in lines]
+        return len(lines), map(_line, lines)
     if media != JSON:
         raise _unsupported(f"The content type is {JSON}, or application/x-ndjson.")
     found = await json_of(request)
     documents = found if isinstance(found, list) else [found]
     check_count(len(documents), most)
-    return documents
+    return len(documents), iter(documents)
 
 
 async def json_of(request: Request) -> Any:

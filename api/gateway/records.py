@@ -49,13 +49,13 @@ def records(senders: Senders, intake: Intake, *, records_max: int, quota: Rate |
 
     async def _take(request: Request, readers: Mapping[str, Reader]) -> Response:
         read = readers[sender_of(request, senders).name]
-        documents = await documents_of(request, records_max)
-        check_quota(request, quota, len(documents))
-        intake.check_room(len(documents))
+        count, documents = await documents_of(request, records_max)
+        check_quota(request, quota, count)
+        intake.check_room(count)
         found = (
             document if isinstance(document, Refused) else read(document) for document in documents
         )
-        return answered(request, await intake.take(found), range(len(documents)))
+        return answered(request, await intake.take(found), range(count))
 
     for path, record in PATHS.items():
         route(path, record)

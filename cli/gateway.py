@@ -46,6 +46,7 @@ def gateway() -> None:
     from prometheus_client import CollectorRegistry
 
     from api.gateway.app import create_app, create_service
+    from api.gateway.columns import warm_up
     from api.gateway.intake import FailedError, Intake
     from api.gateway.metrics import GatewayMetrics
     from api.gateway.settings import GatewaySettings
@@ -71,6 +72,7 @@ def gateway() -> None:
     metrics = GatewayMetrics(registry)
     kept = _kept(settings, senders)
     log_to_stderr(log)
+    warm_up()
 
     async def run(intake: Intake) -> None:
         app = create_app(

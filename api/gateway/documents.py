@@ -25,7 +25,7 @@ RECORDS: Final[Mapping[type[Activity], str]] = MappingProxyType(
     {kind: record for record, kind in KINDS.items()}
 )
 
-_INSTANTS: Final[Mapping[type[Activity], tuple[str, str]]] = {
+INSTANTS: Final[Mapping[type[Activity], tuple[str, str]]] = {
     ChargingSession: ("started_at", "ended_at"),
     FreightTrip: ("departed_at", "arrived_at"),
 }
@@ -45,7 +45,7 @@ class Reader:
     def __init__(self, sender: Sender, record: str) -> None:
         self._sender, self._kind = sender, KINDS[record]
         self._names = frozenset(self._kind._fields)
-        self._instants = _INSTANTS[self._kind]
+        self._instants = INSTANTS[self._kind]
         defaults = {target.name: target.default for target in targets(record) if target.has_default}
         self._given = defaults | {"source": sender.source, "programme": sender.programme}
         self._in_order = itemgetter(*self._kind._fields)

@@ -12,14 +12,15 @@ event loop; only the reports come from librdkafka's threads.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from threading import Lock
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
+from api.gateway.columns import Written
 from api.gateway.documents import Found, identity_of
 from api.gateway.metrics import GatewayMetrics
 from api.gateway.recent import Before, Recent
@@ -28,8 +29,11 @@ from api.problems import ProblemError
 from producers.adapters.outcome import Refused
 from producers.client.delivery import Message, NotDeliveredError
 from producers.client.direct import LOG, Direct
-from producers.client.records import Activity, RefusedError
+from producers.client.records import RefusedError
 from producers.client.sending import Messages, now_ms
+from producers.targets import topic_of
+
+T = TypeVar("T")
 
 TURN: Final = 128
 """Records after which other requests have their turn."""
@@ -191,16 +195,28 @@ class Intake:
 
         They are drawn one by one, so that others have their turn between them.
         """
+        return await self._all(self._one, found)
+
+    async def take_written(self, written: Written, source: str, record: str) -> list[Result]:
+        """Send records that are written already; as `take`."""
+        topic, now = self._settings.topic(topic_of(record)), now_ms()
+
+        def one(row: tuple[str, str, int, bytes], reports: _Reports, sent: list[_Sent]) -> Result:
+            number, account, revision, value = row
+            key = self._recent.key(topic, account, source, number, revision)
+            return self._send(number, key, (topic, account.encode(), value, now), reports, sent)
+
+        rows = zip(written.ids, written.accounts, written.revisions, written.values, strict=True)
+        return await self._all(one, rows)
+
+    async def _all(
+        self, send: Callable[[T, _Reports, list[_Sent]], Result], found: Iterable[T]
+    ) -> list[Result]:
         reports = _Reports()
         results: list[Result] = []
         sent: list[_Sent] = []
         for number, one in enumerate(found, start=1):
-            if isinstance(one, Refused):
-                results.append(
-                    Result(Status.REFUSED, code=one.code, path=one.path, reason=one.reason)
-                )
-            else:
-                results.append(self._one(one, reports, sent))
+            results.append(send(one, reports, sent))
             if number % TURN == 0:
                 await asyncio.sleep(0)
         if sent:
@@ -210,10 +226,12 @@ class Intake:
             self._metrics.records.labels(status.value).inc(count)
         return results
 
-    def _one(self, activity: Activity, reports: _Reports, sent: list[_Sent]) -> Result:
-        number = identity_of(activity)
+    def _one(self, found: Found, reports: _Reports, sent: list[_Sent]) -> Result:
+        if isinstance(found, Refused):
+            return Result(Status.REFUSED, code=found.code, path=found.path, reason=found.reason)
+        number = identity_of(found)
         try:
-            message = self._message_of(activity)
+            message = self._message_of(found)
         except RefusedError as refused:
             return Result(
                 Status.REFUSED,
@@ -223,7 +241,13 @@ class Intake:
                 path="$",
                 reason=refused.reason,
             )
-        key, value = self._recent.key(activity), self._recent.value(message[2])
+        key = self._recent.key(message[0], found.account_id, found.source, number, found.revision)
+        return self._send(number, key, message, reports, sent)
+
+    def _send(
+        self, number: str, key: bytes, message: Message, reports: _Reports, sent: list[_Sent]
+    ) -> Result:
+        value = self._recent.value(message[2])
         before = self._recent.before(key, value)
         if before is Before.SAME:
             return Result(Status.REPEATED, number)

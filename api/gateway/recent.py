@@ -10,8 +10,6 @@ from enum import Enum, auto
 
 import xxhash
 
-from producers.client.records import Activity, ChargingSession
-
 
 class Before(Enum):
     """What is known of an event that comes in."""
@@ -34,13 +32,9 @@ class Recent:
         self._seed = secrets.randbits(63)
         self._values: dict[bytes, bytes] = {}
 
-    def key(self, activity: Activity) -> bytes:
+    def key(self, topic: str, account: str, source: str, number: str, revision: int) -> bytes:
         """Return what an event is known by: its kind, account, source, id and revision."""
-        is_session = isinstance(activity, ChargingSession)
-        number = activity[0]  # The id of a session or a trip stands first.
-        text = (
-            f"{is_session}\0{activity.account_id}\0{activity.source}\0{number}\0{activity.revision}"
-        )
+        text = f"{topic}\0{account}\0{source}\0{number}\0{revision}"
         return xxhash.xxh3_128_digest(text.encode(), self._seed)
 
     def value(self, written: bytes) -> bytes:

@@ -1,21 +1,83 @@
 """Records: sessions and trips in our own fields, single, as an array or a line each."""
 
-from collections.abc import Mapping
+import asyncio
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
 from api.gate import Rate
 from api.gateway.answers import RESPONSES, answered
+from api.gateway.columns import LINES_LEAST, Columns, Written, lines_in
 from api.gateway.documents import Reader
 from api.gateway.intake import Intake
-from api.gateway.reading import JSON, check_quota, documents_of, sender_of
-from api.gateway.senders import Senders
+from api.gateway.reading import (
+    JSON,
+    LINES,
+    check_count,
+    check_quota,
+    documents_of,
+    media_of,
+    sender_of,
+)
+from api.gateway.senders import Known, Senders
 from producers.adapters.outcome import Refused
+from producers.client.sending import now_ms
 from producers.targets import targets
 from schemas.fields import Field
 
 PATHS: Final = {"/v1/charging-sessions": "charging_session", "/v1/freight-trips": "freight_trip"}
+
+
+class _Taking:
+    """Takes records of one kind; arguments as `records` has them."""
+
+    def __init__(
+        self,
+        senders: Senders,
+        intake: Intake,
+        record: str,
+        *,
+        records_max: int,
+        quota: Rate | None,
+    ) -> None:
+        self._senders, self._intake, self._record = senders, intake, record
+        self._records_max, self._quota = records_max, quota
+        self._readers = {known.name: Reader(known.sender, record) for known in senders}
+        self._columns = {known.name: Columns(known.sender, record) for known in senders}
+
+    async def take(self, request: Request) -> Response:
+        """Take in the records of a request."""
+        known = sender_of(request, self._senders)
+        lines = lines_in(await request.body()) if media_of(request) in LINES else 0
+        if lines >= LINES_LEAST:
+            self._check(request, lines)
+            written = await self._written(known, await request.body(), lines)
+            if written is not None:
+                results = await self._intake.take_written(
+                    written, known.sender.source, self._record
+                )
+                return answered(request, results, range(lines))
+        count, documents = await documents_of(request, self._records_max)
+        if lines < LINES_LEAST:
+            self._check(request, count)
+        read = self._readers[known.name]
+        found = (
+            document if isinstance(document, Refused) else read(document) for document in documents
+        )
+        return answered(request, await self._intake.take(found), range(count))
+
+    async def _written(self, known: Known, body: bytes, lines: int) -> Written | None:
+        """Return the records of lines that are all in order; worked on another thread."""
+        columns = self._columns[known.name]
+        if known.sender.pseudonyms is not None:
+            # They remember, and are the event loop's.
+            return columns.written(body, lines, now_ms())
+        return await asyncio.to_thread(columns.written, body, lines, now_ms())
+
+    def _check(self, request: Request, count: int) -> None:
+        check_count(count, self._records_max)
+        check_quota(request, self._quota, count)
+        self._intake.check_room(count)
 
 
 def records(senders: Senders, intake: Intake, *, records_max: int, quota: Rate | None) -> APIRouter:
@@ -28,16 +90,11 @@ def records(senders: Senders, intake: Intake, *, records_max: int, quota: Rate |
         quota: How many a token may send; None counts nothing.
     """
     router = APIRouter(tags=["records"])
-
-    def route(path: str, record: str) -> None:
-        readers = {known.name: Reader(known.sender, record) for known in senders}
-
-        async def take(request: Request) -> Response:
-            return await _take(request, readers)
-
+    for path, record in PATHS.items():
+        taking = _Taking(senders, intake, record, records_max=records_max, quota=quota)
         router.add_api_route(
             path,
-            take,
+            taking.take,
             methods=["POST"],
             status_code=202,
             response_class=Response,
@@ -46,19 +103,6 @@ def records(senders: Senders, intake: Intake, *, records_max: int, quota: Rate |
             summary=f"Take in one {record}, an array of them, or one a line",
             openapi_extra={"requestBody": _body(record)},
         )
-
-    async def _take(request: Request, readers: Mapping[str, Reader]) -> Response:
-        read = readers[sender_of(request, senders).name]
-        count, documents = await documents_of(request, records_max)
-        check_quota(request, quota, count)
-        intake.check_room(count)
-        found = (
-            document if isinstance(document, Refused) else read(document) for document in documents
-        )
-        return answered(request, await intake.take(found), range(count))
-
-    for path, record in PATHS.items():
-        route(path, record)
     return router
 
 

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 START_S_MAX = 10.0
 REACH_S_MAX = 2.0
-FORGET_EVERY_S = 3_600.0
-COLLECTED_AFTER = (50_000, 20, 20)
-"""Allocations until cycles are looked for; records on their way are many, and none of them one."""
+TIDY_EVERY_S = 10.0
 
 
 @click.command(
@@ -95,11 +93,11 @@ def gateway() -> None:
             beside=lambda: _beside(intake, kept),
         )
 
-    # Nothing of what is there now ever dies, so the collector of cycles need not walk it: a walk
-    # takes 100 ms, in which nobody is answered.
+    # Records on their way are many and none of them is a cycle, but Python would walk them all the
+    # time, and all modules now and then: 100 ms, in which nobody is answered. See `_beside`.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*COLLECTED_AFTER)
+    gc.disable()
     try:
         with Intake(settings, metrics) as intake:
             uvloop.run(run(intake))
@@ -212,13 +210,14 @@ def _kept(settings: GatewaySettings, senders: Senders) -> Kept | None:
 
 
 async def _beside(intake: Intake, kept: Kept | None) -> None:
-    """Forget old Sessions now and then, until librdkafka has given up."""
+    """Collect cycles and forget old Sessions now and then, until librdkafka has given up."""
     watching = asyncio.create_task(intake.watch())
     try:
         while True:
+            gc.collect()
             if kept is not None:
                 kept.forget_old()
-            await asyncio.wait({watching}, timeout=FORGET_EVERY_S)
+            await asyncio.wait({watching}, timeout=TIDY_EVERY_S)
             if watching.done():
                 watching.result()
     finally:

@@ -6,6 +6,7 @@ here at a restart or by its limit is sent again and counted there as a duplicate
 """
 
 import secrets
+from collections import OrderedDict
 from enum import Enum, auto
 
 import xxhash
@@ -30,7 +31,8 @@ class Recent:
     def __init__(self, most: int) -> None:
         self._most = most
         self._seed = secrets.randbits(63)
-        self._values: dict[bytes, bytes] = {}
+        # A plain dict would look for its first key behind all that were ever deleted.
+        self._values: OrderedDict[bytes, bytes] = OrderedDict()
 
     def key(self, topic: str, account: str, source: str, number: str, revision: int) -> bytes:
         """Return what an event is known by: its kind, account, source, id and revision."""
@@ -53,5 +55,5 @@ class Recent:
         if not self._most:
             return
         while len(self._values) >= self._most:
-            del self._values[next(iter(self._values))]
+            self._values.popitem(last=False)
         self._values[key] = value

@@ -133,7 +133,8 @@ class _Load:
         ).encode()
         self._records, self._first = records, first
         self._schedule = schedule
-        self._free: list[_Connection] = []
+        # In turns, so that none idles until the gateway closes it.
+        self._free: deque[_Connection] = deque()
         self._waiting: deque[int] = deque()
         self.sent_s = np.full(schedule.events, np.nan)
         self.done_s = np.full(schedule.events, np.nan)
@@ -163,7 +164,7 @@ class _Load:
 
     def _send(self) -> None:
         while self._free and self._waiting:
-            request, connection = self._waiting.popleft(), self._free.pop()
+            request, connection = self._waiting.popleft(), self._free.popleft()
             content = body(self._first + request * self._records, self._records)
             self.sent_s[request] = time.monotonic()
             connection.send(request, self._head + b"%d\r\n\r\n" % len(content) + content)

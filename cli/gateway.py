@@ -70,7 +70,6 @@ def gateway() -> None:
     metrics = GatewayMetrics(registry)
     kept = _kept(settings, senders)
     log_to_stderr(log)
-    warm_up()
 
     async def run(intake: Intake) -> None:
         app = create_app(
@@ -93,13 +92,15 @@ def gateway() -> None:
             beside=lambda: _beside(intake, kept),
         )
 
-    # Records on their way are many and none of them is a cycle, but Python would walk them all the
-    # time, and all modules now and then: 100 ms, in which nobody is answered. See `_beside`.
-    gc.collect()
-    gc.freeze()
-    gc.disable()
     try:
         with Intake(settings, metrics) as intake:
+            warm_up()  # The producer gets ready meanwhile, for which a first record would wait.
+            # Records on their way are many and none of them is a cycle, but Python would walk them
+            # all the time, and all modules now and then: 100 ms, in which nobody is answered.
+            # `_beside` has it done instead.
+            gc.collect()
+            gc.freeze()
+            gc.disable()
             uvloop.run(run(intake))
     except (ListenError, FailedError) as error:
         raise Failure(str(error)) from error

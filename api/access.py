@@ -3,6 +3,7 @@
 account     the balance, statement and transfers of one account
 programme   those of every account of one programme, and its totals
 operator    everything
+send        nothing: it is for the gateway, which takes in what one sender sends
 
 What a token may not see is answered as what does not exist. So a route asks for a balance or a
 transfer first, and then whether it `sees` it: both answers come from the same lines.
@@ -16,20 +17,24 @@ from starlette.requests import Request
 
 from api.problems import ProblemError
 
-Kind: TypeAlias = Literal["account", "programme", "operator"]
+Kind: TypeAlias = Literal["account", "programme", "operator", "send"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+READING: Final[frozenset[Kind]] = frozenset({"account", "programme", "operator"})
+SENDING: Final[frozenset[Kind]] = frozenset({"send"})
 
 SCOPE_KEY: Final = "carbonflow.access"
 """Where the gate leaves it in the scope of a request."""
+WHO_KEY: Final = "carbonflow.who"
+"""Where it leaves the name of the token; "" where anybody is let in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What may be seen.
+    """What may be seen, or whose records may be sent.
 
     Attributes:
         kind: How far it reaches.
-        subject: The account or the programme; empty for an operator.
+        subject: The account, the programme or the sender; empty for an operator.
     """
 
     kind: Kind

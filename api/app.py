@@ -8,25 +8,27 @@ threads; a chDB client takes them one at a time.
 
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from prometheus_client import CollectorRegistry
-from starlette.types import ASGIApp
 
+from api.access import READING
 from api.accounts import accounts
+from api.application import Guarded, Hard
+from api.away import add_store_handlers
 from api.balances import Balances
 from api.bodies import Limited
 from api.gate import Gate, Rate
 from api.gathering import Gathering
-from api.hardening import DOCS_PATH, Hardened, csp_of, security_headers
+from api.hardening import DOCS_PATH
 from api.ledger import ledger
+from api.listening import is_loopback
 from api.metrics import ApiMetrics, Measured
-from api.problems import add_problem_handlers, schemas
+from api.problems import add_problem_handlers
 from api.reference import factors, refusals
 from api.service import service
-from api.settings import ApiSettings, is_loopback
+from api.settings import ApiSettings
 from api.tokens import read_tokens
 from carbon.programmes import Programme
 from sinks.queries import Queries
@@ -46,36 +48,6 @@ _SCHEME: Final = {
     "scheme": "bearer",
     "description": "A token of an account, a programme or an operator: `carbonflow api-token`.",
 }
-
-
-class _Hard(FastAPI):
-    """An application that adds headers to every answer, those of its worst moments too."""
-
-    def __init__(self, settings: ApiSettings, **options: Any) -> None:
-        super().__init__(redoc_url=None, redirect_slashes=False, **options)
-        self._settings = settings
-
-    def build_middleware_stack(self) -> ASGIApp:
-        """Return the application as it is called."""
-        is_behind_tls = self._settings.api_behind_tls
-        page = get_swagger_ui_html(openapi_url=self.openapi_url or "", title=self.title)
-        return Hardened(
-            super().build_middleware_stack(),
-            security_headers(is_behind_tls=is_behind_tls),
-            security_headers(is_behind_tls=is_behind_tls, csp=csp_of(bytes(page.body))),
-        )
-
-
-class _Api(_Hard):
-    """An application whose OpenAPI document also describes its problems and who may ask."""
-
-    def openapi(self) -> dict[str, Any]:
-        """Return the document."""
-        document = super().openapi()
-        document["components"]["schemas"] |= schemas()
-        document["components"]["securitySchemes"] = {"token": _SCHEME}
-        document["security"] = [{"token": []}]
-        return document
 
 
 def create_app(
@@ -98,8 +70,9 @@ def create_app(
     Raises:
         TokensError: The file of tokens cannot be read.
     """
-    app = _Api(
-        settings,
+    app = Guarded(
+        scheme=_SCHEME,
+        is_behind_tls=settings.api_behind_tls,
         title="Carbonflow",
         version=version("carbonflow"),
         description=_ABOUT,
@@ -109,6 +82,7 @@ def create_app(
     tokens = None if settings.api_tokens_file is None else read_tokens(settings.api_tokens_file)
     source = balances or Gathering(queries.balances, accounts_max=settings.api_accounts_max)
     add_problem_handlers(app)
+    add_store_handlers(app)
     # The last that is added is asked first.
     app.add_middleware(Limited, bytes_max=settings.api_body_bytes_max)
     app.add_middleware(
@@ -116,6 +90,7 @@ def create_app(
         tokens=tokens,
         rate=Rate(per_s=settings.api_rate_per_s, burst=settings.api_burst),
         is_local=not settings.api_open and is_loopback(settings.api_host),
+        kinds=READING,
     )
     app.add_middleware(Measured, metrics=ApiMetrics(registry))
     app.include_router(accounts(queries, source, settings))
@@ -140,7 +115,13 @@ def create_service(
         registry: What `/metrics` shows.
         balances: Where balances come from; the store where not given.
     """
-    app = _Hard(settings, title="Carbonflow service", docs_url=None, openapi_url=None)
+    app = Hard(
+        is_behind_tls=settings.api_behind_tls,
+        title="Carbonflow service",
+        docs_url=None,
+        openapi_url=None,
+    )
     add_problem_handlers(app)
+    add_store_handlers(app)
     app.include_router(service(queries, balances, registry))
     return app

@@ -1,6 +1,7 @@
 """The gate: who asks is known, and asks no more than they may, before anything else is done.
 
     401    no token, or nobody's
+    403    a token that is for another door: the API's or the gateway's
     421    an open API is asked under a name that is not this machine's
     429    more than a token may; Retry-After says when to come again
 
@@ -14,15 +15,15 @@ and a page in a browser of it is not meant: a name that leads here (DNS rebindin
 import math
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Set
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeAlias
 
 from fastapi.responses import JSONResponse
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.access import EVERYTHING, SCOPE_KEY
+from api.access import EVERYTHING, SCOPE_KEY, WHO_KEY, Kind
 from api.hardening import DOCS_PATH
 from api.problems import answer
 from api.tokens import Tokens
@@ -30,37 +31,44 @@ from api.tokens import Tokens
 PUBLIC: Final = frozenset({DOCS_PATH, "/openapi.json"})
 """What needs no token: what the API is, which its source says too."""
 
+Given: TypeAlias = Callable[[Scope], bytes | None]
+"""How a request carries its token; None where it has none."""
+
 _NOBODY: Final = ""
 _SCHEME: Final = b"bearer "
 _HERE: Final = re.compile(rb"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.IGNORECASE)
 
 
 class Rate:
-    """How much each may ask: `burst` requests at once, and `per_s` in the long run.
+    """How much each may ask: `burst` at once, and `per_s` in the long run.
 
     Args:
-        per_s: Requests a second.
-        burst: Requests at once.
+        per_s: Requests, or what else is counted, a second.
+        burst: How many at once.
         now: The time [s].
     """
 
     def __init__(
         self, *, per_s: float, burst: int, now: Callable[[], float] = time.monotonic
     ) -> None:
+        self.burst = burst
         self._apart_s = 1 / per_s
         self._ahead_s = (burst - 1) / per_s
         self._now = now
         # When the bucket of each will be full again, which is all there is to know about it.
         self._full_at_s: dict[str, float] = {}
 
-    def wait_s(self, who: str) -> float:
-        """Return 0 and count a request, or how long it has to wait [s], uncounted."""
+    def wait_s(self, who: str, count: int = 1) -> float:
+        """Return 0 and count so many, or how long they have to wait [s], uncounted.
+
+        More than `burst` at once never pass.
+        """
         now = self._now()
         full_at = max(now, self._full_at_s.get(who, now))
-        early = full_at - now - self._ahead_s
+        early = full_at - now + (count - 1) * self._apart_s - self._ahead_s
         if early > 1e-9:  # What rounding makes of nothing.
             return early
-        self._full_at_s[who] = full_at + self._apart_s
+        self._full_at_s[who] = full_at + count * self._apart_s
         return 0.0
 
 
@@ -72,13 +80,26 @@ class Gate:
         tokens: Who is let in; anybody where None.
         rate: How much each may ask.
         is_local: An open API answers this machine only.
+        kinds: Tokens of which kinds are let in.
+        given: How a request carries its token.
     """
 
-    def __init__(self, app: ASGIApp, tokens: Tokens | None, rate: Rate, *, is_local: bool) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        tokens: Tokens | None,
+        rate: Rate,
+        *,
+        is_local: bool,
+        kinds: Set[Kind],
+        given: Given | None = None,
+    ) -> None:
         self._app = app
         self._tokens = tokens
         self._rate = rate
         self._is_local = is_local
+        self._kinds = kinds
+        self._given = given or bearer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -99,34 +120,44 @@ class Gate:
                 "not-here",
                 "This API answers this machine only, by its address or as localhost.",
             )
-        scope[SCOPE_KEY] = EVERYTHING
+        scope[SCOPE_KEY], scope[WHO_KEY] = EVERYTHING, _NOBODY
         return None
 
     def _known(self, scope: Scope, tokens: Tokens) -> JSONResponse | None:
-        given = _given(scope["headers"])
+        given = self._given(scope)
         token = None if given is None else tokens.find(given)
         wait_s = self._rate.wait_s(_NOBODY if token is None else token.name)
         if wait_s:
-            return _too_many(scope, wait_s)
-        if token is not None:
-            scope[SCOPE_KEY] = token.access
+            return too_many(Request(scope), wait_s)
+        if token is not None and token.access.kind in self._kinds:
+            scope[SCOPE_KEY], scope[WHO_KEY] = token.access, token.name
         elif scope["path"] not in PUBLIC:
-            return _unknown(scope)
+            return _unknown(scope) if token is None else self._elsewhere(scope, token.access.kind)
         return None
 
+    def _elsewhere(self, scope: Scope, kind: Kind) -> JSONResponse:
+        kinds = " or ".join(sorted(self._kinds))
+        return answer(
+            Request(scope),
+            HTTPStatus.FORBIDDEN,
+            "out-of-scope",
+            f"This is for tokens of {kinds}; yours is of {kind}.",
+        )
 
-def _given(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """Return the token of a request; two are none."""
-    given = [value for name, value in headers if name == b"authorization"]
-    if len(given) != 1 or given[0][: len(_SCHEME)].lower() != _SCHEME:
+
+def bearer(scope: Scope, scheme: bytes = _SCHEME) -> bytes | None:
+    """Return the token of a request, behind the name of its scheme; two are none."""
+    given: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(given) != 1 or given[0][: len(scheme)].lower() != scheme:
         return None
-    return given[0][len(_SCHEME) :].strip()
+    return given[0][len(scheme) :].strip()
 
 
-def _too_many(scope: Scope, wait_s: float) -> JSONResponse:
+def too_many(request: Request, wait_s: float) -> JSONResponse:
+    """Return the problem that somebody asks too much, and when to come again."""
     again_s = math.ceil(wait_s)
     refused = answer(
-        Request(scope),
+        request,
         HTTPStatus.TOO_MANY_REQUESTS,
         "too-many-requests",
         f"That is more than may be asked; ask again in {again_s} s.",

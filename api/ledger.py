@@ -78,7 +78,7 @@ def ledger(queries: Queries, programmes: Mapping[str, Programme]) -> APIRouter:
         """Return a transfer."""
         return Transfer.of(find(transfer_id, access_of(request)))
 
-    @router.get("/totals", responses=responses(HTTPStatus.FORBIDDEN))
+    @router.get("/totals", responses=responses())
     def totals(request: Request) -> Totals:
         """Return what was booked, by programme, region and quantity."""
         access = only_for(request, "programme", "operator")

@@ -1,7 +1,7 @@
 """The API's metrics, each described here and nowhere else; routes are named by their templates."""
 
 import time
-from typing import Final
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,10 +29,17 @@ class ApiMetrics:
         )
 
 
+class Requests(Protocol):
+    """Metrics of requests: labelled method, route and status; and method and route."""
+
+    requests: Counter
+    seconds: Histogram
+
+
 class Measured:
     """ASGI middleware that counts and times requests."""
 
-    def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Requests) -> None:
         self._app = app
         self._metrics = metrics
 

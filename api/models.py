@@ -315,9 +315,3 @@ class RefusedRecord(BaseModel):
             key_base64=None if record.key is None else base64.b64encode(record.key).decode(),
             value_base64=base64.b64encode(record.value).decode(),
         )
-
-
-class Health(BaseModel):
-    """A sign of life."""
-
-    status: str = Field(examples=["ok"])

@@ -4,13 +4,16 @@ ProblemError          the API said no: unknown account, bad cursor, store not re
 validation            FastAPI's own checks of paths, queries and bodies: 422, with a list of what is
 wrong where
 HTTPException         unknown route or method
-NotLevelError         balances are still being read at the start: 503, come again in a second
-StoreError            the store is away: 503; it refuses a question: as any other
 Exception             a bug: 500 without details, which stand in the log
+
+What goes wrong with the store becomes a problem in `api.away`.
 """
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,13 +21,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from sinks.connect import StoreError, is_away, reason
-from sinks.following import NotLevelError
-
-NOT_READY = "store-not-ready"
-NOT_LEVEL = "balances-not-ready"
 AGAIN_S = 1
 MEDIA_TYPE = "application/problem+json"
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 log = logging.getLogger("carbonflow.api")
 
@@ -60,23 +59,19 @@ class Problem(BaseModel):
 class ProblemError(Exception):
     """The API says no, with an HTTP status, a kind for programs and a sentence for people."""
 
-    def __init__(self, status: HTTPStatus, kind: str, detail: str) -> None:
+    def __init__(
+        self, status: HTTPStatus, kind: str, detail: str, headers: Mapping[str, str] = _NONE
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.kind = kind
         self.detail = detail
+        self.headers = headers
 
 
 def not_found(what: str) -> ProblemError:
     """Return the problem that there is no such thing."""
     return ProblemError(HTTPStatus.NOT_FOUND, "not-found", f"There is no {what}.")
-
-
-def not_level() -> ProblemError:
-    """Return the problem that balances are still being read."""
-    return ProblemError(
-        HTTPStatus.SERVICE_UNAVAILABLE, NOT_LEVEL, "Balances are still being read; ask again soon."
-    )
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -85,13 +80,8 @@ def add_problem_handlers(app: FastAPI) -> None:
     def no(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ProblemError)
         answered = answer(request, error.status, error.kind, error.detail)
-        if error.kind == NOT_LEVEL:
-            answered.headers["retry-after"] = str(AGAIN_S)
+        answered.headers.update(error.headers)
         return answered
-
-    def early(request: Request, error: Exception) -> JSONResponse:
-        log.info("%s %s: %s", request.method, request.url.path, error)
-        return no(request, not_level())
 
     def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
@@ -109,31 +99,23 @@ def add_problem_handlers(app: FastAPI) -> None:
         status = HTTPStatus.UNPROCESSABLE_ENTITY
         return answer(request, status, "invalid-request", "The request does not validate.", errors)
 
-    def broken(request: Request, error: Exception) -> JSONResponse:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        status = HTTPStatus.INTERNAL_SERVER_ERROR
-        return answer(request, status, slug(status), "The request failed; the log says why.")
-
-    def store(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, StoreError)
-        if not is_away(error):
-            return broken(request, error)
-        log.warning("%s %s: the store is away: %s", request.method, request.url.path, reason(error))
-        status = HTTPStatus.SERVICE_UNAVAILABLE
-        return answer(request, status, NOT_READY, "The store does not answer, or lacks its tables.")
-
     app.add_exception_handler(ProblemError, no)
-    app.add_exception_handler(NotLevelError, early)
-    app.add_exception_handler(StoreError, store)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(Exception, broken)
 
 
+def broken(request: Request, error: Exception) -> JSONResponse:
+    """Return the answer to a request that failed, and log why."""
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return answer(request, status, slug(status), "The request failed; the log says why.")
+
+
 def responses(*statuses: HTTPStatus, is_guarded: bool = True) -> dict[int | str, dict[str, object]]:
     """Return what OpenAPI says about the problems of a route.
 
-    Any may answer 422, 500 and 503, and those behind the gate 401 and 429.
+    Any may answer 422, 500 and 503, and those behind the gate 401, 403 and 429.
     """
     always = [
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -141,7 +123,7 @@ def responses(*statuses: HTTPStatus, is_guarded: bool = True) -> dict[int | str,
         HTTPStatus.SERVICE_UNAVAILABLE,
     ]
     if is_guarded:
-        always += [HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS]
+        always += [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS]
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         int(status): {

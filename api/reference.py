@@ -72,7 +72,7 @@ def refusals(queries: Queries, settings: ApiSettings) -> APIRouter:
     """Return the routes of refusals."""
     router = APIRouter(prefix="/v1/refusals", tags=["refusals"])
 
-    @router.get("", responses=responses(HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN))
+    @router.get("", responses=responses(HTTPStatus.BAD_REQUEST))
     def listing(
         request: Request,
         code: Annotated[str | None, Query(description="Only with this code.")] = None,
@@ -115,7 +115,7 @@ def refusals(queries: Queries, settings: ApiSettings) -> APIRouter:
             refusals=[Refusal.of(each) for each in page.items], next_cursor=page.next_cursor
         )
 
-    @router.get("/{refusal_id}", responses=responses(HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN))
+    @router.get("/{refusal_id}", responses=responses(HTTPStatus.NOT_FOUND))
     def refusal(
         request: Request,
         refusal_id: Annotated[str, Path(description="The refusal.", examples=["3-1200"])],

@@ -1,4 +1,4 @@
-"""The server: the API on one socket, its metrics and health on another, until stopped.
+"""The server: an application on one socket, its metrics and health on another, until stopped.
 
 Two sockets, because they are for different people: the API is asked by whoever has a token, the
 other by those who run it, and need none.
@@ -13,9 +13,9 @@ from typing import Any, Final
 import uvicorn
 from fastapi import FastAPI
 
-from api.connection import Connection, Limits, protocol
+from api.connection import Connection, protocol
 from api.hardening import security_headers
-from api.settings import ApiSettings
+from api.listening import Listens
 
 STOP_S_MAX: Final = 3
 """How long to wait for requests under way before the end [s]."""
@@ -42,7 +42,7 @@ class _Server(uvicorn.Server):
 
 async def serve(
     app: FastAPI,
-    settings: ApiSettings,
+    settings: Listens,
     *,
     stop: asyncio.Event,
     service: FastAPI | None = None,
@@ -53,11 +53,11 @@ async def serve(
     """Serve applications until stopped.
 
     Args:
-        app: The API.
+        app: The API, or the gateway.
         settings: Where to listen, and what a client may send.
         stop: Set it to end.
         service: Its metrics and health, on their own port; nowhere if not given.
-        listening: Called with the URL of the API once connections are accepted.
+        listening: Called with the URL of `app` once connections are accepted.
         service_listening: Called with the URL of `service` then.
         beside: Makes what runs for as long, such as `FollowedBalances.run`; if it ends, so does
             serving.
@@ -66,22 +66,14 @@ async def serve(
         ListenError: A port is taken.
         Exception: What `beside` raised.
     """
-    connections = protocol(
-        Limits(
-            url_bytes=settings.api_url_bytes_max,
-            head_bytes=settings.api_head_bytes_max,
-            headers=settings.api_headers_max,
-            request_s=settings.api_request_s_max,
-            connections=settings.api_connections_max,
-        ),
-        security_headers(is_behind_tls=settings.api_behind_tls),
-    )
+    at = settings.listening
+    connections = protocol(at.limits, security_headers(is_behind_tls=at.is_behind_tls))
     with ExitStack() as doors:
-        api = doors.enter_context(_listen(settings.api_host, settings.api_port, "API_PORT"))
-        wanted = [(app, api, listening)]
+        door = doors.enter_context(_listen(at.host, at.port, f"{at.name}_PORT"))
+        wanted = [(app, door, listening)]
         if service is not None:
-            at = settings.api_metrics_host, settings.api_metrics_port
-            door = doors.enter_context(_listen(*at, "API_METRICS_PORT"))
+            setting = f"{at.name}_METRICS_PORT"
+            door = doors.enter_context(_listen(at.metrics_host, at.metrics_port, setting))
             wanted.append((service, door, service_listening))
         servers = {}
         for part, door, tell in wanted:

@@ -6,9 +6,10 @@ from http import HTTPStatus
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from api.away import NOT_READY, not_level
 from api.balances import Balances
-from api.models import Health
-from api.problems import NOT_READY, ProblemError, not_level, responses
+from api.health import Health
+from api.problems import ProblemError, responses
 from sinks.connect import StoreError, reason
 from sinks.queries import Queries
 

@@ -1,9 +1,11 @@
 """Settings of the API, read once from `CARBONFLOW_<FIELD>`."""
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from api.connection import Limits
+from api.listening import Listening, is_loopback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +67,21 @@ class ApiSettings:
             if not getattr(self, f"api_{name}") > 0:
                 raise ValueError(f"CARBONFLOW_API_{name.upper()} must be above 0")
 
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address; a name but localhost may be anything.
-
-    >>> [is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "carbonflow")]
-    [True, True, True, False, False]
-    """
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    @property
+    def listening(self) -> Listening:
+        """Where the server is, and what a client may send it."""
+        return Listening(
+            name="API",
+            host=self.api_host,
+            port=self.api_port,
+            metrics_host=self.api_metrics_host,
+            metrics_port=self.api_metrics_port,
+            limits=Limits(
+                url_bytes=self.api_url_bytes_max,
+                head_bytes=self.api_head_bytes_max,
+                headers=self.api_headers_max,
+                request_s=self.api_request_s_max,
+                connections=self.api_connections_max,
+            ),
+            is_behind_tls=self.api_behind_tls,
+        )

@@ -5,8 +5,9 @@
     scope = "account:driver-7"
     sha256 = "..."
 
-A scope is `account:ID`, `programme:NAME` or `operator`. A token is 256 random bits, so that its
-plain SHA-256 tells nothing; the token itself is in no file of ours, no log and no message.
+A scope is `account:ID`, `programme:NAME`, `operator` or `send:SENDER`. A token is 256 random bits,
+so that its plain SHA-256 tells nothing; the token itself is in no file of ours, no log and no
+message.
 
 Looking one up takes as long whoever asks: digests are known by a keyed hash of their own, with a
 key that is made anew in each process, so that the time of a look-up says nothing about the digests
@@ -138,7 +139,7 @@ def access_in(scope: str) -> Access:
     for kind in KINDS:
         if word == kind != "operator" and subject:
             return Access(kind, subject)
-    raise TokensError(f"{scope!r} is no scope: account:ID, programme:NAME or operator")
+    raise TokensError(f"{scope!r} is no scope: account:ID, programme:NAME, send:SENDER or operator")
 
 
 def _entries(found: Mapping[str, Any]) -> Iterable[Token]:

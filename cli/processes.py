@@ -55,7 +55,7 @@ def worker() -> None:
     from streams.settings import WorkerSettings
     from streams.worker import TopicsMissing, run_worker
 
-    _end_well_when_asked()
+    end_well_when_asked()
     settings = settings_of(WorkerSettings)
     store = settings_of(StoreSettings) if settings.late_events == "ask" else None
     metrics = settings_of(MetricsSettings)
@@ -82,7 +82,7 @@ def sink() -> None:
     from sinks.sink import SinkError, SinkSettings, run_sink
     from sinks.writer import BrokenRecordError
 
-    _end_well_when_asked()
+    end_well_when_asked()
     settings = settings_of(SinkSettings)
     store = settings_of(StoreSettings)
     served = settings_of(MetricsSettings)
@@ -91,7 +91,7 @@ def sink() -> None:
     metrics = SinkMetrics(registry)
 
     async def run() -> None:
-        await run_sink(settings, client, metrics, _asked_to_stop())
+        await run_sink(settings, client, metrics, asked_to_stop())
 
     with store_at(store):
         client = connect(store)
@@ -128,7 +128,7 @@ def api() -> None:
     from sinks.queries import Queries
     from sinks.writer import BrokenRecordError
 
-    _end_well_when_asked()
+    end_well_when_asked()
     settings = settings_of(ApiSettings)
     broker = settings_of(BrokerSettings)
     store = settings_of(StoreSettings)
@@ -152,7 +152,7 @@ def api() -> None:
         await serve(
             app,
             settings,
-            stop=_asked_to_stop(),
+            stop=asked_to_stop(),
             service=service,
             listening=lambda url: print(url, flush=True),
             service_listening=lambda url: print(f"{url}/metrics", flush=True),
@@ -228,13 +228,13 @@ def topics(partitions: int | None, replication: int, as_json: bool) -> None:
         print(f"{name}: {how if name in made else 'is there'}")
 
 
-def _end_well_when_asked() -> None:
+def end_well_when_asked() -> None:
     """Let SIGTERM and SIGINT end a process with status 0 that is still starting."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
 
 
-def _asked_to_stop() -> asyncio.Event:
+def asked_to_stop() -> asyncio.Event:
     """Return what SIGTERM and SIGINT set, for the running loop."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

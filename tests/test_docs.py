@@ -19,6 +19,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from api.app import create_app, create_service
+from api.gateway import app as gateway
+from api.gateway.intake import Intake
+from api.gateway.metrics import GatewayMetrics
+from api.gateway.senders import read_senders
+from api.gateway.settings import GatewaySettings
 from api.metrics import ApiMetrics
 from api.settings import ApiSettings
 from carbon.refusal import REFUSALS, REMEDIES
@@ -260,6 +265,7 @@ def metrics_of(kind: Any) -> set[tuple[str, str, tuple[str, ...]]]:
         ("Metrics of the worker", WorkerMetrics),
         ("Metrics of the sink", SinkMetrics),
         ("Metrics of the API", ApiMetrics),
+        ("Metrics of the gateway", GatewayMetrics),
         ("Metrics of followed balances", FollowingMetrics),
     ],
 )
@@ -293,6 +299,29 @@ def test_routes_are_those_of_the_application_and_of_the_stack() -> None:
     stack = {f"{method.upper()} {path}" for method, path in added}
     documented = first_words(section(REFERENCE, "Routes"))
     assert sorted(documented) == sorted(served | stack | {f"GET {path}" for path in own})
+
+
+def test_routes_of_the_gateway_are_those_of_its_applications(tmp_path: Path) -> None:
+    nowhere: Any = None  # Nobody sends.
+    intake: Intake = nowhere
+    path = tmp_path / "senders.toml"
+    path.write_text('[[senders]]\nname = "a"\nprogramme = "p"\n')
+    settings, registry = GatewaySettings(), CollectorRegistry()
+    metrics = GatewayMetrics(registry)
+    app = gateway.create_app(
+        read_senders(path, None), intake, settings=settings, tokens=None, metrics=metrics
+    )
+    service = gateway.create_service(
+        intake, str, settings=settings, registry=registry, metrics=metrics
+    )
+    served = {
+        f"{method.upper()} {path}"
+        for part in (app, service)
+        for path, methods in part.openapi()["paths"].items()
+        for method in methods
+    }
+    own = {f"GET {path}" for path in (app.docs_url, app.openapi_url)}
+    assert sorted(first_words(section(REFERENCE, "Routes of the gateway"))) == sorted(served | own)
 
 
 # Everything

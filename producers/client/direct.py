@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
-from producers.client.delivery import Delivery, Message, NotDeliveredError
+from producers.client.delivery import Message, NotDeliveredError
 from producers.client.settings import ClientSettings
 
 LOG: Final = logging.getLogger("carbonflow.client")
@@ -63,8 +63,12 @@ class Direct:
         """Records, and reports of them, that are still on their way."""
         return len(self._kafka)
 
-    def offer(self, message: Message, delivery: Delivery) -> bool:
+    def offer(self, message: Message, delivery: Callable[[object, Any], None]) -> bool:
         """Take a message, or return False: there is no room for it now.
+
+        Args:
+            message: The message.
+            delivery: A `Delivery`, or what else takes librdkafka's report, in any thread.
 
         Raises:
             NotDeliveredError: librdkafka takes nothing any more.

@@ -61,21 +61,15 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Sending:
-    """Records to messages, and messages on their way."""
+class Messages:
+    """Records to messages, checked, under the pseudonyms of their accounts."""
 
     def __init__(
         self,
         settings: ClientSettings,
         pseudonyms: Pseudonyms | None,
-        on_delivered: Callable[[Report], None] | None,
         clock_ms: Callable[[], int],
     ) -> None:
-        self.block_s_max = settings.client_block_s_max
-        self._close_s_max = settings.client_close_s_max
-        self.way: Way = (
-            Direct(settings) if settings.client_spool is None else Spooled(settings, on_delivered)
-        )
         self._topics = {
             kind: settings.broker.topic(topic_of(schema_of(schema_id).record))
             for kind, schema_id in SCHEMA_ID_OF.items()
@@ -83,7 +77,7 @@ class Sending:
         self._pseudonyms, self._naming = pseudonyms, Lock()
         self._clock_ms = clock_ms
 
-    def message_of(self, record: Activity) -> Message:
+    def of(self, record: Activity) -> Message:
         """Return a record as a message, checked, under the pseudonym of its account.
 
         Raises:
@@ -100,6 +94,24 @@ class Sending:
                 account = self._pseudonyms.of(record.programme, natural_id)
             value = written(record._replace(account_id=account), timestamp_ms)
         return self._topics[type(record)], account.encode(), value, timestamp_ms
+
+
+class Sending:
+    """Messages on their way."""
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        pseudonyms: Pseudonyms | None,
+        on_delivered: Callable[[Report], None] | None,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self.block_s_max = settings.client_block_s_max
+        self._close_s_max = settings.client_close_s_max
+        self.way: Way = (
+            Direct(settings) if settings.client_spool is None else Spooled(settings, on_delivered)
+        )
+        self.message_of = Messages(settings, pseudonyms, clock_ms).of
 
     def close(self, *, failing: bool) -> None:
         """Flush and end.

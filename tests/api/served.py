@@ -21,7 +21,12 @@ from api.tokens import entry_of, new_token
 from sinks.queries import Queries
 from tests.api.conftest import PROGRAMMES
 
-SCOPES: Final = {"account": "account:ann", "programme": "programme:city", "operator": "operator"}
+SCOPES: Final = {
+    "account": "account:ann",
+    "programme": "programme:city",
+    "operator": "operator",
+    "send": "send:acme",
+}
 START_S_MAX: Final = 30.0
 
 

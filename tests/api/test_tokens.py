@@ -63,7 +63,15 @@ def test_an_entry_can_be_read_whatever_the_names(
     assert (found.name, found.access.subject) == (name, account)
 
 
-@pytest.mark.parametrize("scope", ["", "driver", "account", "account:", "programme:", "operator:x"])
+def test_a_scope_may_be_for_sending() -> None:
+    access = access_in("send:acme")
+    assert access == Access("send", "acme")
+    assert not access.sees("acme", "acme")
+
+
+@pytest.mark.parametrize(
+    "scope", ["", "send:", "driver", "account", "account:", "programme:", "operator:x"]
+)
 def test_what_is_no_scope(scope: str) -> None:
     with pytest.raises(TokensError, match="is no scope"):
         access_in(scope)

@@ -24,7 +24,7 @@ from tests.sinks.facts import Facts
 
 PAGE: Final = (Path(__file__).resolve().parents[2] / "docs/security.md").read_text("utf-8")
 TABLE: Final = rows(section(PAGE, "Who may see what"))
-KINDS: Final = (None, "account", "programme", "operator")
+KINDS: Final = (None, "account", "programme", "operator", "send")
 
 # The token of an account is ann's, and ann is in the programme city.
 ACCOUNTS: Final = {

@@ -32,8 +32,9 @@ def test_the_lines_let_the_token_in(tmp_path: Path) -> None:
         call("api-token", "driver 7's", "--account", "driver-7"),
         call("api-token", "auditor", "--programme", "cn-charging"),
         call("api-token", "on-call", "--operator"),
+        call("api-token", "acme's", "--sender", "acme"),
     ]
-    assert [done.returncode for done in made] == [0, 0, 0]
+    assert [done.returncode for done in made] == [0, 0, 0, 0]
     path.write_text("".join(done.stdout for done in made))
     tokens = read_tokens(path)
     found = [tokens.find(done.stderr.strip().encode()) for done in made]
@@ -41,6 +42,7 @@ def test_the_lines_let_the_token_in(tmp_path: Path) -> None:
         ("driver 7's", "account", "driver-7"),
         ("auditor", "programme", "cn-charging"),
         ("on-call", "operator", ""),
+        ("acme's", "send", "acme"),
     ]
     assert all(done.stderr.strip() not in path.read_text() for done in made)
 

@@ -15,6 +15,8 @@ import pytest
 import yaml
 from chdb.state.sqlitelike import Connection
 
+from api.gateway.senders import read_senders
+from api.gateway.settings import GatewaySettings
 from api.settings import ApiSettings
 from cli.main import carbonflow
 from cli.processes import MetricsSettings
@@ -37,6 +39,7 @@ SETTINGS: Final[dict[str, tuple[type, ...]]] = {
     "worker": (WorkerSettings, StoreSettings),
     "sink": (SinkSettings, StoreSettings, MetricsSettings),
     "api": (ApiSettings, BrokerSettings, StoreSettings),
+    "gateway": (GatewaySettings,),
     "migrate": (StoreSettings,),
     "topics": (BrokerSettings,),
     "factors": (BrokerSettings,),
@@ -163,10 +166,17 @@ def test_what_it_serves_is_served_beyond_its_container(service: str) -> None:
     settings = settings_of(service)
     served = {
         port: settings[f"CARBONFLOW_{kind}_HOST"]
-        for kind in ("METRICS", "API", "API_METRICS")
+        for kind in ("METRICS", "API", "API_METRICS", "GATEWAY", "GATEWAY_METRICS")
         if (port := settings.get(f"CARBONFLOW_{kind}_PORT", 0))
     }
     assert served == dict.fromkeys(ports_inside(service), "0.0.0.0")
+
+
+def test_the_gateway_finds_its_senders_and_knows_without_tokens_who_sends() -> None:
+    (volume,) = SERVICES["gateway"]["volumes"]
+    here, there, _ = volume.split(":")
+    assert settings_of("gateway")["CARBONFLOW_GATEWAY_SENDERS_FILE"] == Path(there)
+    assert read_senders(ROOT / here, None).only() is not None
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
@@ -185,7 +195,7 @@ def test_its_health_is_asked_of_a_port_it_serves(service: str) -> None:
     check = " ".join(SERVICES[service].get("healthcheck", {}).get("test", []))
     asked = {int(port) for port in re.findall(r"http://127\.0\.0\.1:(\d+)/", check)}
     settings = settings_of(service)
-    kinds = ("API_METRICS",) if service == "api" else ("METRICS",)
+    kinds = (f"{service.upper()}_METRICS",) if service in {"api", "gateway"} else ("METRICS",)
     served = {port for kind in kinds if (port := settings.get(f"CARBONFLOW_{kind}_PORT"))}
     assert asked == served <= ports_inside(service)
 

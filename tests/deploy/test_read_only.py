@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 from uuid import uuid4
 
 import pytest
 import yaml
 
+from api.gateway.columns import LINES_LEAST
 from producers.client.asynchronous import AsyncClient
 from producers.client.records import ChargingSession
 from producers.client.settings import ClientSettings
@@ -43,6 +44,8 @@ DOCKERFILE: Final = (ROOT / "deploy" / "Dockerfile").read_text()
 SCRIPT: Final = Path(__file__).with_name("read_only.sh")
 UNSHARE: Final = ("unshare", "--mount", "--propagation", "private", "--")
 READY_S_MAX: Final = 180.0
+LINES: Final = 2 * LINES_LEAST
+"""Read as columns, by the kernels."""
 
 
 def can_unshare() -> bool:
@@ -182,12 +185,19 @@ def prepared(containers: Containers) -> Containers:
 
 def test_a_session_goes_all_the_way_through_read_only_services(prepared: Containers) -> None:
     ports = {"CARBONFLOW_METRICS_PORT": "0"}
-    api_port = free_port()
+    api_port, gateway_port = free_port(), free_port()
     with ExitStack() as stack:
         services = {
             "worker": running(prepared, "worker", **ports),
             "sink": running(prepared, "sink", **ports),
             "api": running(prepared, "api", CARBONFLOW_API_PORT=api_port),
+            "gateway": running(
+                prepared,
+                "gateway",
+                CARBONFLOW_GATEWAY_PORT=gateway_port,
+                CARBONFLOW_GATEWAY_METRICS_PORT=free_port(),
+                CARBONFLOW_GATEWAY_SENDERS_FILE=str(ROOT / "deploy/gateway/senders.toml"),
+            ),
         }
         processes = {name: stack.enter_context(each) for name, each in services.items()}
 
@@ -209,6 +219,11 @@ def test_a_session_goes_all_the_way_through_read_only_services(prepared: Contain
 
         assert awaited("balance", balance, alive)["energy_wh"] == SESSION["energy_wh"]
         assert len(awaited("statement", statement, alive)) == 2
+
+        def gated() -> Any:
+            return posted(f"http://127.0.0.1:{gateway_port}/v1/charging-sessions")
+
+        assert awaited("gateway", gated, alive)["accepted"] == LINES
         for process in processes.values():
             assert kept(process, prepared.kernels) == {"stored", "used"}
 
@@ -222,7 +237,15 @@ async def send(containers: Containers) -> None:
         await (await client.send(ChargingSession(**SESSION)))  # type: ignore[arg-type]
 
 
-def asked(url: str) -> Any:
+def posted(url: str) -> Any:
+    """Return the answer to lines of sessions, None while there is none."""
+    own = {**SESSION, "source": "demo"}
+    sessions = [{**own, "session_id": f"{number}"} for number in range(LINES)]
+    lines = "\n".join(map(json.dumps, sessions)).encode()
+    return asked(Request(url, lines, {"Content-Type": "application/x-ndjson"}))
+
+
+def asked(url: str | Request) -> Any:
     """Return an answer, None while there is none."""
     try:
         with urlopen(url, timeout=60) as answer:
@@ -246,7 +269,7 @@ def kept(process: subprocess.Popen[str], kernels: Path) -> set[str]:
     return {*(["stored"] if shipped <= found else []), *(["used"] if found <= shipped else [])}
 
 
-@pytest.mark.parametrize("service", ["worker", "sink", "api"])
+@pytest.mark.parametrize("service", ["worker", "sink", "api", "gateway"])
 @pytest.mark.parametrize(
     ("path", "writable"),
     [

@@ -14,7 +14,7 @@ from embedded.broker import free_port
 from producers.client.asynchronous import AsyncClient
 from producers.client.delivery import Delivery, NotDeliveredError, State
 from producers.client.records import Activity, RefusedError, written
-from producers.client.sending import BufferFullError
+from producers.client.sending import BufferFullError, now_ms
 from producers.client.settings import ClientSettings
 from producers.client.sync import Client
 from producers.pseudonyms import Key, NoKeyError, Pseudonyms
@@ -25,6 +25,8 @@ from schemas.singles import decode_one
 from tests.producers.client.sent import arrived, charging, firsts, freight
 
 PARTITIONS = 4
+TODAY_MS = now_ms()
+"""Not a day long ago: the broker deletes what its topic keeps no longer, while a test reads it."""
 REPORT_S_MAX = 60.0
 
 NOW_MS = int(time.time() * 1000)
@@ -66,7 +68,7 @@ def test_each_record_arrives_under_its_account_and_its_report_says_where(
     records = some(2_000)
 
     async def asynchronously() -> list[Delivery]:
-        async with AsyncClient(settings, clock_ms=lambda: NOW_MS) as client:
+        async with AsyncClient(settings, clock_ms=lambda: TODAY_MS) as client:
             deliveries = await sent_by(client, records)
             assert (await deliveries[0]).state is State.DELIVERED
             await client.flush(REPORT_S_MAX)
@@ -74,7 +76,7 @@ def test_each_record_arrives_under_its_account_and_its_report_says_where(
             return deliveries
 
     def synchronously() -> list[Delivery]:
-        with Client(settings, clock_ms=lambda: NOW_MS) as client:
+        with Client(settings, clock_ms=lambda: TODAY_MS) as client:
             deliveries = [client.send(record) for record in records]
             assert deliveries[0].result(REPORT_S_MAX).state is State.DELIVERED
             client.flush(REPORT_S_MAX)
@@ -85,7 +87,7 @@ def test_each_record_arrives_under_its_account_and_its_report_says_where(
     there = {}
     for topic in ("charging-sessions", "freight-trips"):
         for message in arrived(settings.broker, topic):
-            assert message.timestamp == NOW_MS
+            assert message.timestamp == TODAY_MS
             there[message.topic, message.partition, message.offset] = message.key, message.value
     assert len(there) == len(records)
     for record, delivery in zip(records, deliveries, strict=True):
@@ -93,7 +95,7 @@ def test_each_record_arrives_under_its_account_and_its_report_says_where(
         key = record.account_id.encode()
         assert there[report.topic, report.partition, report.offset] == (
             key,
-            written(record, NOW_MS),
+            written(record, TODAY_MS),
         )
         # The Java client's murmur2, as the workers have it.
         assert report.partition == partition_of(key, PARTITIONS)
@@ -103,7 +105,7 @@ def test_the_order_of_an_account_is_kept(settings: ClientSettings) -> None:
     records = [
         charging(session_id=f"{number:05d}", account_id=f"{number % 7}") for number in range(5_000)
     ]
-    with Client(settings, clock_ms=lambda: NOW_MS) as client:
+    with Client(settings, clock_ms=lambda: TODAY_MS) as client:
         for record in records:
             client.send(record)
     found = firsts(arrived(settings.broker, "charging-sessions"))
@@ -113,7 +115,7 @@ def test_the_order_of_an_account_is_kept(settings: ClientSettings) -> None:
 
 
 def test_what_is_refused_is_not_sent(settings: ClientSettings) -> None:
-    with Client(settings, clock_ms=lambda: NOW_MS) as client:
+    with Client(settings, clock_ms=lambda: TODAY_MS) as client:
         client.send(charging(session_id="before"))
         with pytest.raises(RefusedError) as refused:
             client.send(charging(energy_wh=-1))
@@ -138,7 +140,7 @@ def test_only_pseudonyms_leave_the_process(
     if spooled:
         settings = replace(settings, client_spool=folder)
     natural, seen = "DE-8AA-C123456", []
-    with Client(settings, pseudonyms(), clock_ms=lambda: NOW_MS) as client:
+    with Client(settings, pseudonyms(), clock_ms=lambda: TODAY_MS) as client:
         client.send(charging(account_id=f" {natural} "))
         with pytest.raises(NoKeyError, match="'cn-freight'"):
             client.send(freight(account_id=natural))

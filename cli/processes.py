@@ -25,8 +25,10 @@ from cli.programmes import read_programmes
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from schemas.probes import Signs
+
 _METRICS = (
-    "\n\n\b\nMetrics are served on CARBONFLOW_METRICS_HOST (127.0.0.1) and\n"
+    "\n\n\b\nMetrics and health are served on CARBONFLOW_METRICS_HOST (127.0.0.1) and\n"
     "CARBONFLOW_METRICS_PORT (0, which is nowhere). CARBONFLOW_LOG_LEVEL is the level of the\n"
     "log (INFO)."
 )
@@ -77,6 +79,7 @@ def sink() -> None:
     """Run one sink: everything on Kafka comes to rest in ClickHouse."""
     from prometheus_client import CollectorRegistry
 
+    from schemas.probes import Signs
     from sinks.connect import StoreSettings, connect
     from sinks.metrics import SinkMetrics
     from sinks.sink import SinkError, SinkSettings, run_sink
@@ -87,15 +90,15 @@ def sink() -> None:
     store = settings_of(StoreSettings)
     served = settings_of(MetricsSettings)
     log_to_stderr(settings_of(LogSettings))
-    registry = CollectorRegistry()
+    registry, signs = CollectorRegistry(), Signs()
     metrics = SinkMetrics(registry)
 
     async def run() -> None:
-        await run_sink(settings, client, metrics, asked_to_stop())
+        await run_sink(settings, client, metrics, asked_to_stop(), signs)
 
     with store_at(store):
         client = connect(store)
-        _serve_metrics(registry, served)
+        _serve_probes(registry, signs, served)
         try:
             with broker_at(settings):
                 asyncio.run(run())
@@ -242,13 +245,13 @@ def asked_to_stop() -> asyncio.Event:
     return stop
 
 
-def _serve_metrics(registry: CollectorRegistry, settings: MetricsSettings) -> None:
-    from prometheus_client import start_http_server
+def _serve_probes(registry: CollectorRegistry, signs: Signs, settings: MetricsSettings) -> None:
+    from schemas.probes import serve_probes
 
     if not settings.metrics_port:
         return
     try:
-        start_http_server(settings.metrics_port, settings.metrics_host, registry)
+        serve_probes(registry, signs, host=settings.metrics_host, port=settings.metrics_port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise _taken(settings) from error

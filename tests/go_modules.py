@@ -1,0 +1,43 @@
+"""What Go modules bring: schemas of Compose, Kubernetes and others, and kustomize, all pinned."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from tests.toolchains import make, need
+
+TOOLS: Final = Path(__file__).resolve().parent / "deploy/tools"
+
+
+def module(path: str, version: str, checksum: str) -> Path:
+    """Return the folder of a module, fetched if need be.
+
+    Args:
+        path: Its path.
+        version: Its version.
+        checksum: What `go.sum` would have of it.
+    """
+    need("go", path)
+    done = subprocess.run(
+        ("go", "mod", "download", "-json", f"{path}@{version}"),
+        cwd=TOOLS,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{path}: {done.stdout}{done.stderr}")
+    found = json.loads(done.stdout)
+    assert found["Sum"] == checksum, f"{path} {version} is not what was pinned: {found['Sum']}"
+    return Path(found["Dir"])
+
+
+def kustomize() -> Path:
+    """Return the program, built if need be from what `go.sum` pins."""
+    need("go", "kustomize")
+    target = "sigs.k8s.io/kustomize/kustomize/v5"
+    return make(("go", "build", "-o", "build/", target), TOOLS, ("go.mod", "go.sum"), "build") / (
+        "kustomize"
+    )

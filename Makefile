@@ -14,7 +14,7 @@ S3 := $(VENV)/s3
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check pages simulate chaos fuzz sbom audit bench bench-full clean
+.PHONY: help install demo test check pages rules simulate chaos fuzz sbom audit bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -45,6 +45,11 @@ check: $(STAMP) ## Lint, types and the import rule.
 pages: $(STAMP) ## Write docs/asyncapi.yaml and docs/topics/ from the catalogue.
 	@$(BIN)/carbonflow asyncapi > docs/asyncapi.yaml
 	@$(BIN)/python -m schemas.pages docs/topics
+
+rules: $(STAMP) ## Write the alerts for Kubernetes from deploy/prometheus/rules.
+	@mkdir -p build
+	@$(BIN)/python deploy/kubernetes/rules.py > build/rules.yaml
+	@mv build/rules.yaml deploy/kubernetes/components/alerts/rules.yaml
 
 simulate: $(STAMP) ## Play SEEDS bad days of simulated workers, and check the books after each.
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)

@@ -1,6 +1,7 @@
 """What Go modules bring: schemas of Compose, Kubernetes and others, and kustomize, all pinned."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -34,10 +35,15 @@ def module(path: str, version: str, checksum: str) -> Path:
     return Path(found["Dir"])
 
 
-def kustomize() -> Path:
-    """Return the program, built if need be from what `go.sum` pins."""
+def kustomize() -> tuple[str, ...]:
+    """Return the command that puts a folder of manifests together.
+
+    It is part of kubectl, which is what an operator has; to build it takes a minute. Where there is
+    no kubectl it is built from what `go.sum` pins.
+    """
+    if shutil.which("kubectl") is not None:
+        return ("kubectl", "kustomize")
     need("go", "kustomize")
     target = "sigs.k8s.io/kustomize/kustomize/v5"
-    return make(("go", "build", "-o", "build/", target), TOOLS, ("go.mod", "go.sum"), "build") / (
-        "kustomize"
-    )
+    made = make(("go", "build", "-o", "build/", target), TOOLS, ("go.mod", "go.sum"), "build")
+    return (str(made / "kustomize"), "build")

@@ -50,7 +50,7 @@ Object = dict[str, Any]
 def rendered(folder: Path) -> list[Object]:
     """Return the objects of a kustomization."""
     done = subprocess.run(
-        (kustomize(), "build", folder), capture_output=True, text=True, check=False, timeout=60
+        (*kustomize(), str(folder)), capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return list(yaml.safe_load_all(done.stdout))

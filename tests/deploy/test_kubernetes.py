@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import trustme
 import yaml
 
 from api.gateway.senders import read_senders
@@ -33,6 +34,7 @@ RENDERED: Final = ("base", "setup", "example/run", "example/setup")
 PARTS: Final = [("example/run", name) for name in LASTING] + [
     ("example/setup", name) for name in JOBS
 ]
+TRUSTED: Final = trustme.CA().cert_pem.bytes()
 ROUTES: Final = {
     "worker": "Routes of worker and sink",
     "sink": "Routes of worker and sink",
@@ -99,7 +101,7 @@ def environ_of(workload: Object, found: Iterable[Object], folder: Path) -> dict[
             assert str(Path(value).parent) in mounts, f"{value} is not mounted"
             path = folder / value.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("secret\n")
+            path.write_bytes(TRUSTED if name.endswith("CAFILE") else b"secret\n")
             environ[name] = str(path)
     return environ
 
@@ -349,7 +351,7 @@ def test_it_cannot_become_more_than_it_is(
     }
     assert not {"hostPath", "hostNetwork", "hostPID"} & set(re.findall(r"\w+", str(workload)))
     paths = {mount["mountPath"] for mount in container["volumeMounts"]}
-    home = re.search(r"NUMBA_CACHE_DIR=(\S+)", dockerfile)
+    home = re.search(r"(?m)^ENV .*NUMBA_CACHE_DIR=(\S+)", dockerfile)
     assert home
     assert {"/tmp", str(Path(home[1]).parent)} <= paths
     assert {"cpu", "memory"} <= container["resources"]["requests"].keys()

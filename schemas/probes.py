@@ -11,7 +11,7 @@ as well where the event loop hangs. `Signs` knows: the loop signs once a second 
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
 from socketserver import ThreadingMixIn
 from threading import Thread
@@ -89,7 +89,7 @@ def serve_probes(registry: CollectorRegistry, signs: Signs, *, host: str, port: 
     """
     metrics = make_wsgi_app(registry)
 
-    def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+    def answer(environ: dict[str, Any], start: Any) -> Any:
         match environ["PATH_INFO"]:
             case "/healthz":
                 wrong, well = signs.health(), "ok"

@@ -238,9 +238,9 @@ def test_a_session_goes_all_the_way_through_read_only_services(prepared: Contain
 
 def healthcheck(service: str) -> list[str]:
     """Return the command that says whether a service is well."""
-    kind, *words = SERVICES[service]["healthcheck"]["test"]
-    assert kind == "CMD"
-    return words
+    test: list[str] = SERVICES[service]["healthcheck"]["test"]
+    assert test[0] == "CMD"
+    return test[1:]
 
 
 def well(check: list[str]) -> bool | None:

@@ -45,7 +45,8 @@ SESSION_S: Final = 60
 """Longer than a restart, so that no partition moves, however busy the machine is."""
 STOP_S: Final = 20.0
 LOOK_S: Final = 0.1
-RUN_S_MAX: Final = 240.0
+RUN_S_MAX: Final = 280.0
+READY_S_MAX: Final = 120.0
 STANDING_S_MAX: Final = 60.0
 """A worker that takes longer to come back is lost to its group; some seconds are usual."""
 
@@ -92,12 +93,11 @@ class Part:
     async def until_ready(self) -> None:
         """Wait until it says that it works."""
 
-        async def ready() -> bool:
-            assert self.child is not None
-            assert self.child.poll() is None, f"{self.name} ended:\n{log_tail(self.log_path)}"
-            return await asyncio.to_thread(answers, f"http://127.0.0.1:{self.probes}/readyz")
-
-        await until(ready)
+        assert self.child is not None
+        async with asyncio.timeout(READY_S_MAX):
+            while not await asyncio.to_thread(answers, f"http://127.0.0.1:{self.probes}/readyz"):
+                assert self.child.poll() is None, f"{self.name} ended:\n{log_tail(self.log_path)}"
+                await asyncio.sleep(LOOK_S)
 
     def partitions(self) -> set[int]:
         """Return the partitions whose accounts it holds."""

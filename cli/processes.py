@@ -98,7 +98,7 @@ def sink() -> None:
 
     with store_at(store):
         client = connect(store)
-        _serve_probes(registry, signs, served)
+        serve_metrics(registry, served, signs)
         try:
             with broker_at(settings):
                 asyncio.run(run())
@@ -245,11 +245,26 @@ def asked_to_stop() -> asyncio.Event:
     return stop
 
 
-def _serve_probes(registry: CollectorRegistry, signs: Signs, settings: MetricsSettings) -> None:
-    from schemas.probes import serve_probes
+def serve_metrics(
+    registry: CollectorRegistry, settings: MetricsSettings, signs: Signs | None = None
+) -> None:
+    """Serve metrics and health, unless it is switched off.
+
+    Args:
+        registry: The metrics.
+        settings: Where.
+        signs: How the process is; where None it is well as long as it answers.
+
+    Raises:
+        Failure: The port cannot be had.
+    """
+    from schemas.probes import Signs, serve_probes
 
     if not settings.metrics_port:
         return
+    if signs is None:
+        signs = Signs()
+        signs.waits_for(str)
     try:
         serve_probes(registry, signs, host=settings.metrics_host, port=settings.metrics_port)
     except OSError as error:

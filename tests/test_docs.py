@@ -281,11 +281,11 @@ def test_routes_of_the_gateway_are_those_of_its_applications(tmp_path: Path) -> 
     assert sorted(first_words(section(REFERENCE, "Routes of the gateway"))) == sorted(served | own)
 
 
-def test_routes_of_worker_and_sink_are_those_of_their_probes() -> None:
+def test_routes_of_worker_sink_and_verify_are_those_of_their_probes() -> None:
     signs = Signs()
     signs.waits_for(str)
     port = serve_probes(CollectorRegistry(), signs, host="127.0.0.1", port=0)
-    for route in first_words(section(REFERENCE, "Routes of worker and sink")):
+    for route in first_words(section(REFERENCE, "Routes of worker, sink and verify")):
         method, path = route.split()
         with urlopen(Request(f"http://127.0.0.1:{port}{path}", method=method)) as answer:
             assert answer.status == 200

@@ -101,7 +101,7 @@ def test_all_that_belongs_to_a_deployment_is_there() -> None:
     assert set(SERVICES) == {
         *("kafka", "schema-registry", "clickhouse", "prometheus", "grafana"),
         *("topics", "schemas", "factors", "migrate"),
-        *("worker-0", "worker-1", "sink", "api", "gateway", "demo"),
+        *("worker-0", "worker-1", "sink", "api", "gateway", "verify", "demo"),
     }
     assert [name for name in SERVICES if SERVICES[name].get("profiles")] == ["demo"]
 
@@ -172,7 +172,7 @@ def test_the_hosts_in_its_settings_are_services_and_their_ports(service: str) ->
     ("service", "user"),
     [
         *(("migrate", "migrator"), ("sink", "writer"), ("api", "reader")),
-        *(("worker-0", "reader"), ("worker-1", "reader")),
+        *(("worker-0", "reader"), ("worker-1", "reader"), ("verify", "reader")),
     ],
 )
 def test_each_part_is_a_user_of_its_own_in_clickhouse(service: str, user: str) -> None:

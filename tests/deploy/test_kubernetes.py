@@ -28,7 +28,7 @@ REFERENCE: Final = (ROOT / "docs/reference.md").read_text("utf-8")
 SECURITY: Final = (ROOT / "docs/security.md").read_text("utf-8")
 PAGE: Final = (ROOT / "docs/kubernetes.md").read_text("utf-8")
 COMMANDS: Final = commands(carbonflow)
-LASTING: Final = ("worker", "sink", "api", "gateway")
+LASTING: Final = ("worker", "sink", "api", "gateway", "verify")
 JOBS: Final = ("topics", "factors", "schemas", "migrate")
 RENDERED: Final = ("base", "setup", "example/run", "example/setup")
 PARTS: Final = [("example/run", name) for name in LASTING] + [
@@ -36,10 +36,11 @@ PARTS: Final = [("example/run", name) for name in LASTING] + [
 ]
 TRUSTED: Final = trustme.CA().cert_pem.bytes()
 ROUTES: Final = {
-    "worker": "Routes of worker and sink",
-    "sink": "Routes of worker and sink",
+    "worker": "Routes of worker, sink and verify",
+    "sink": "Routes of worker, sink and verify",
     "api": "Routes",
     "gateway": "Routes of the gateway",
+    "verify": "Routes of worker, sink and verify",
 }
 
 
@@ -204,6 +205,7 @@ def test_with_passwords_every_part_that_speaks_to_kafka_is_a_user_with_rights(
         ("example/run", "worker", "reader"),
         ("example/run", "sink", "writer"),
         ("example/run", "api", "reader"),
+        ("example/run", "verify", "reader"),
         ("example/setup", "migrate", "migrator"),
     ],
 )
@@ -276,7 +278,7 @@ def test_its_ports_are_those_it_serves_beyond_its_pod(
     ports = {p["name"]: p["containerPort"] for p in container_of(workload)["ports"]}
     settings = settings_of(workload, environ_of(workload, found, tmp_path))
     kinds = {"http": f"{name.upper()}", "metrics": f"{name.upper()}_METRICS"}
-    if name in ("worker", "sink"):
+    if name in ("worker", "sink", "verify"):
         kinds = {"metrics": "METRICS"}
     assert ports == {port: settings[f"CARBONFLOW_{kind}_PORT"] for port, kind in kinds.items()}
     assert {settings[f"CARBONFLOW_{kind}_HOST"] for kind in kinds.values()} == {"0.0.0.0"}
@@ -302,7 +304,7 @@ def test_its_probes_ask_for_what_it_answers(objects: Mapping[str, list[Object]],
     assert wait_s > WorkerSettings().startup_wait_s_max
 
 
-@pytest.mark.parametrize("name", LASTING)
+@pytest.mark.parametrize("name", [name for name in LASTING if name != "verify"])
 def test_one_at_a_time_is_away(objects: Mapping[str, list[Object]], name: str) -> None:
     found = objects["base"]
     (budget,) = (one for one in of(found, "PodDisruptionBudget") if one["metadata"]["name"] == name)

@@ -44,6 +44,7 @@ pytestmark = pytest.mark.kafka
 SESSION_S: Final = 60
 """Longer than a restart, so that no partition moves, however busy the machine is."""
 STOP_S: Final = 20.0
+FLOW_S: Final = 0.5
 LOOK_S: Final = 0.1
 RUN_S_MAX: Final = 280.0
 READY_S_MAX: Final = 120.0
@@ -212,7 +213,7 @@ def test_a_rolling_restart_loses_nothing_and_sends_nobody_away(
             workers, (sink, api, new) = parts[:2], parts[2:]
             for part in (*workers, sink, api):
                 part.start()
-            async with made.flowing():
+            async with made.flowing(FLOW_S):
                 for part in (*workers, sink, api):
                     await part.until_ready()
                 # The first took all partitions, and gave some to the second; then both have worked.
@@ -227,8 +228,9 @@ def test_a_rolling_restart_loses_nothing_and_sends_nobody_away(
                     await replace_one_by_one(workers)
                     await made.until_done(made.sent)
                     stood_s = dict(standing.longest_s)
-                    await replace_one_by_one([sink])
-                    await replace_with_spare(api, new, serving)
+                    await asyncio.gather(
+                        replace_one_by_one([sink]), replace_with_spare(api, new, serving)
+                    )
                     for task in beside:
                         task.cancel()
             await made.until_settled()

@@ -51,6 +51,8 @@ READY_S_MAX: Final = 120.0
 STANDING_S_MAX: Final = 60.0
 """A worker that takes longer to come back is lost to its group; some seconds are usual."""
 
+AWAY: Final = "carbonflow: the broker "
+
 Kind = Literal["worker", "sink", "api"]
 
 

@@ -207,6 +207,8 @@ def test_all_targets_are_up_and_every_recording_rule_has_values(watched: Watched
     assert {job for job, _ in prometheus.targets()} == {
         *("worker", "sink", "api", "gateway", "verify")
     }
+    started = prometheus.query("count by (job) (process_start_time_seconds)")
+    assert {one["metric"]["job"] for one in started} == {job for job, _ in prometheus.targets()}
     (worked,) = prometheus.query('sum(carbonflow_events_total{topic="charging-sessions"})')
     assert float(worked["value"][1]) >= 1
 

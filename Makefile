@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := $(VENV)/peers
 S3 := $(VENV)/s3
+BESIDE := tests/kafka tests/chaos tests/fuzz
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
@@ -33,8 +34,11 @@ install: $(STAMP) ## Create .venv with everything, from the lock file.
 demo: $(STAMP) ## Stream the bundled sample through the whole pipeline on this machine.
 	@$(BIN)/carbonflow demo
 
+# Two runs beside each other: those of brokers wait for processes most of the time.
 test: check ## Check, then run every test, the real Kafka among them.
-	@$(BIN)/pytest
+	@mkdir -p build; $(BIN)/pytest -p no:cacheprovider $(BESIDE) > build/tests-beside.log 2>&1 & beside=$$!; \
+	$(BIN)/pytest $(BESIDE:%=--ignore=%); failed=$$?; \
+	wait $$beside || failed=1; echo "$(BESIDE):"; cat build/tests-beside.log; exit $$failed
 
 check: $(STAMP) ## Lint, types and the import rule.
 	@$(BIN)/ruff check

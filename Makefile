@@ -11,11 +11,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := $(VENV)/peers
 S3 := $(VENV)/s3
-BESIDE := tests/kafka tests/chaos tests/fuzz
+OF_BROKERS := tests/kafka tests/chaos tests/fuzz
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check pages simulate chaos fuzz sbom audit bench bench-full clean
+.PHONY: help install demo test tests-of-brokers tests-else check pages simulate chaos fuzz sbom audit bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,9 +36,14 @@ demo: $(STAMP) ## Stream the bundled sample through the whole pipeline on this m
 
 # Two runs beside each other: those of brokers wait for processes most of the time.
 test: check ## Check, then run every test, the real Kafka among them.
-	@mkdir -p build; $(BIN)/pytest -p no:cacheprovider $(BESIDE) > build/tests-beside.log 2>&1 & beside=$$!; \
-	$(BIN)/pytest $(BESIDE:%=--ignore=%); failed=$$?; \
-	wait $$beside || failed=1; echo "$(BESIDE):"; cat build/tests-beside.log; exit $$failed
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 tests-of-brokers tests-else
+
+tests-of-brokers: $(STAMP)
+	@mkdir -p build; $(BIN)/pytest -p no:cacheprovider $(OF_BROKERS) > build/tests-of-brokers.log 2>&1; failed=$$?; \
+	echo; echo "$(OF_BROKERS):"; cat build/tests-of-brokers.log; exit $$failed
+
+tests-else: $(STAMP)
+	@$(BIN)/pytest $(OF_BROKERS:%=--ignore=%)
 
 check: $(STAMP) ## Lint, types and the import rule.
 	@$(BIN)/ruff check

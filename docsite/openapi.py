@@ -74,20 +74,23 @@ def _route(method: str, path: str, route: Document) -> Iterator[str]:
     if body := route.get("requestBody"):
         kinds = ", ".join(_content(body))
         yield f"Takes {kinds}."
-    answers = sorted(route["responses"].items())
-    good = [each for each in answers if each[0] < _WRONG]
-    yield table(
-        ("answer", "content", "meaning"),
-        (
-            (code, ", ".join(_content(answer)), "" if said == _SILENT else said)
-            for code, answer in good
-            for said in (answer["description"],)
-        ),
-    )
-    wrong = [(code, answer) for code, answer in answers if code >= _WRONG]
-    if wrong:
-        contents = dict.fromkeys(each for _, answer in wrong for each in _content(answer))
-        yield f"Wrong: {', '.join(code for code, _ in wrong)}, as {'; or '.join(contents)}."
+    yield "Answers:"
+    yield "\n".join(f"* {line}" for line in _answers(route["responses"]))
+
+
+def _answers(responses: Document) -> Iterator[str]:
+    """Return a line for each good answer, and one for all that say what is wrong."""
+    wrong: dict[str, None] = {}
+    for code, answer in sorted(responses.items()):
+        contents = list(_content(answer))
+        if code >= _WRONG:
+            wrong |= dict.fromkeys(contents)
+            continue
+        said = "" if answer["description"] == _SILENT else f": {answer['description']}"
+        yield f"{code}, {'; or '.join(contents) or 'nothing'}{said}"
+    codes = ", ".join(code for code in sorted(responses) if code >= _WRONG)
+    if codes:
+        yield f"{codes}, {'; or '.join(wrong)}"
 
 
 def _content(answer: Document) -> Iterator[str]:

@@ -8,7 +8,7 @@ writes them all. A test compares them with the code, so that none falls behind.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,18 +42,6 @@ GATEWAY: Final = HttpPage(
 _SENDERS: Final = '[[senders]]\nname = "a"\nprogramme = "p"\n'
 
 
-def made_pages(root: Path = ROOT) -> Iterator[tuple[str, str]]:
-    """Return each page with its path from the root."""
-    yield "docs/commands.md", commands_page(carbonflow, "carbonflow")
-    for name, page, document in (
-        ("http-api", API, api_document()),
-        ("http-gateway", GATEWAY, gateway_document()),
-    ):
-        yield f"docs/{name}.md", http_page(page, document)
-        yield f"docs/openapi/{page.file}", as_json(document)
-    yield "NOTICE.md", notice_page(root)
-
-
 def api_document() -> Document:
     """Return the OpenAPI document of the API."""
     nowhere: Any = None  # Nobody asks.
@@ -80,12 +68,23 @@ def gateway_document() -> Document:
     return app.openapi()
 
 
+PAGES: Final[Mapping[str, Callable[[Path], str]]] = {
+    "docs/commands.md": lambda _: commands_page(carbonflow, "carbonflow"),
+    "docs/http-api.md": lambda _: http_page(API, api_document()),
+    "docs/openapi/api.json": lambda _: as_json(api_document()),
+    "docs/http-gateway.md": lambda _: http_page(GATEWAY, gateway_document()),
+    "docs/openapi/gateway.json": lambda _: as_json(gateway_document()),
+    "NOTICE.md": notice_page,
+}
+"""What makes each page of a repository, by its path from the root."""
+
+
 def write_pages(root: Path = ROOT) -> None:
     """Write them all."""
-    for name, text in made_pages(root):
+    for name, page_of in PAGES.items():
         path = root / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text, "utf-8")
+        path.write_text(page_of(root), "utf-8")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,21 @@ _LANGUAGES: Final = {
     ".yaml": "yaml",
     ".yml": "yaml",
 }
+SHOWN_BYTES_MAX: Final = 200_000
+_PICTURES: Final = {".png", ".svg", ".webp"}
 _MADE: Final = {"__pycache__", "node_modules", "target"}
+
+
+def is_shown(source: Path) -> bool:
+    """Return whether a page can show a file: a text that is not too long to read, no picture."""
+    content = source.read_bytes()
+    if source.suffix in _PICTURES or len(content) > SHOWN_BYTES_MAX:
+        return False
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def file_page(path: PurePosixPath, source: Path) -> str:

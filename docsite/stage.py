@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from docsite.shown import file_page, folder_page
+from docsite.shown import file_page, folder_page, is_shown
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 ASSETS: Final = Path(__file__).parent / "assets"
@@ -30,7 +30,7 @@ AT_ROOT: Final = {
 SHOWN: Final = PurePosixPath("source")
 _FENCE: Final = re.compile(r"(?ms)^( *)(`{3,})[^\n]*\n.*?^\1\2 *$")
 _SPAN: Final = re.compile(r"(?s)(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
-_LINK: Final = re.compile(r"(?P<before>\]\(|\b(?:src|href)=\")(?P<target>[^)\"\s]+)(?=[)\"])")
+_LINK: Final = re.compile(r"(?P<before>\]\(|\b(?:src|href)=\")(?P<target>[^)\"\s]+)(?=[)\"\s])")
 _FOREIGN: Final = re.compile(r"[a-z][a-z+.-]*:", re.IGNORECASE)
 
 
@@ -39,7 +39,7 @@ class NowhereError(ValueError):
 
 
 def home_of(path: PurePosixPath, root: Path) -> PurePosixPath:
-    """Return where the site has a file or folder of the repository.
+    """Return where the site has a file or folder of the repository: a page, or the file itself.
 
     Args:
         path: Relative to the root.
@@ -51,7 +51,7 @@ def home_of(path: PurePosixPath, root: Path) -> PurePosixPath:
         return SHOWN / path / "index.md"
     if path.parts[0] == "docs":
         return path.relative_to("docs")
-    return SHOWN / (path if path.suffix in {".md", ".svg", ".png"} else f"{path}.md")
+    return SHOWN / (path if path.suffix == ".md" or not is_shown(root / path) else f"{path}.md")
 
 
 def written_pages(root: Path) -> list[PurePosixPath]:

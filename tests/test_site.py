@@ -164,6 +164,20 @@ def test_a_link_in_code_is_no_link(tmp_path: Path) -> None:
     assert staged == text.replace("docs/page.md", "page.md")
 
 
+def test_what_no_page_can_show_is_on_the_site_as_it_is(tmp_path: Path) -> None:
+    root = repository(tmp_path / "root", '# Read\n\n[Files](files) [Tool](files/a.py "Title")\n')
+    (root / "files").mkdir()
+    (root / "files/a.py").write_text('"""Has ``` in it."""\n')
+    (root / "files/b.bin").write_bytes(b"\xff\x00")
+    (root / "files/c.csv").write_text("1,2\n" * 100_000)
+    site = build(tmp_path / "built", root)
+    assert "Has ``` in it." in (site / "source/files/a.py.html").read_text("utf-8")
+    assert (site / "source/files/b.bin").read_bytes() == b"\xff\x00"
+    listed = (site / "source/files/index.html").read_text("utf-8")
+    assert all(f'href="{name}"' in listed for name in ("a.py.html", "b.bin", "c.csv"))
+    assert 'href="source/files/a.py.html" title="Title"' in (site / "index.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("html", "what"),
     [

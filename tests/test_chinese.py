@@ -16,7 +16,11 @@ import pytest
 
 from docsite.stage import ROOT
 
-PAIRS: Final = [("README.md", "README.zh.md"), ("docs/tutorial.md", "docs/tutorial.zh.md")]
+PAIRS: Final = [
+    ("README.md", "README.zh.md"),
+    ("docs/tutorial.md", "docs/tutorial.zh.md"),
+    ("docs/methods.md", "docs/methods.zh.md"),
+]
 _BLOCK: Final = re.compile(r"(?ms)^```\w*\n.*?^```$")
 _HEADING: Final = re.compile(r"(#+) (.+)")
 _OF: Final = re.compile(r"<!-- (.+) -->")

@@ -19,7 +19,7 @@ import pytest
 from docsite.stage import ROOT
 
 PAGE: Final = (ROOT / "docs/tutorial.md").read_text("utf-8")
-RUN_S_MAX: Final = 240
+RUN_S_MAX: Final = 280
 BETWEEN: Final = "-- the next step --"
 
 

@@ -15,7 +15,7 @@ OF_BROKERS := tests/kafka tests/chaos tests/fuzz
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test tests-of-brokers tests-else check pages simulate chaos fuzz sbom audit bench bench-full clean
+.PHONY: help install demo test tests-of-brokers tests-else check pages docs simulate chaos fuzz sbom audit bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -51,9 +51,13 @@ check: $(STAMP) ## Lint, types and the import rule.
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-pages: $(STAMP) ## Write docs/asyncapi.yaml and docs/topics/ from the catalogue.
+pages: $(STAMP) ## Write what is made of the code: AsyncAPI, OpenAPI, topics, commands, NOTICE.md.
 	@$(BIN)/carbonflow asyncapi > docs/asyncapi.yaml
 	@$(BIN)/python -m schemas.pages docs/topics
+	@$(BIN)/python -m docsite.made
+
+docs: $(STAMP) ## Build the site of docs/ into build/site, every warning an error.
+	@$(BIN)/python -m docsite build
 
 simulate: $(STAMP) ## Play SEEDS bad days of simulated workers, and check the books after each.
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.broker import settings_of
+from cli.broker import settings_of, use_registered
 from cli.logs import LogSettings, log_to_stderr
 from cli.parsing import INSTANT, Failure, json_option
 from cli.printing import print_json
@@ -66,6 +66,7 @@ def gateway() -> None:
             f"there are {len(senders)} senders: without CARBONFLOW_GATEWAY_TOKENS_FILE nobody "
             "can tell who sends"
         )
+    use_registered(settings)
     reaching = _reached(settings)
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
@@ -138,6 +139,7 @@ def pull(sender: str, since: str | None, as_json: bool) -> None:
     if known is None or known.pull is None:
         why = "is no sender" if known is None else "says not where it is pulled from"
         raise Failure(f"{settings.gateway_senders_file}: {sender!r} {why}")
+    use_registered(settings)
     _reached(settings)
 
     async def pulled(known: Known) -> Pulled:

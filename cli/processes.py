@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.broker import settings_of
+from cli.broker import settings_of, use_registered
 from cli.logs import LogSettings, log_to_stderr
 from cli.outages import broker_at, store_at
 from cli.parsing import Failure, json_option
@@ -64,6 +64,7 @@ def worker() -> None:
     settings = settings_of(WorkerSettings)
     store = settings_of(StoreSettings) if settings.late_events == "ask" else None
     metrics = settings_of(MetricsSettings)
+    use_registered(settings)
     try:
         sys.exit(run_worker(settings, store))
     except (ProgrammeError, TopicsMissing) as error:
@@ -93,6 +94,7 @@ def sink() -> None:
     store = settings_of(StoreSettings)
     served = settings_of(MetricsSettings)
     log_to_stderr(settings_of(LogSettings))
+    use_registered(settings)
     registry = CollectorRegistry()
     metrics = SinkMetrics(registry)
     CertificateMetrics(registry, trusted_files(settings, store))
@@ -141,6 +143,7 @@ def api() -> None:
     broker = settings_of(BrokerSettings)
     store = settings_of(StoreSettings)
     log_to_stderr(settings_of(LogSettings))
+    use_registered(broker)
     programmes = read_programmes()
     with store_at(store):
         queries = Queries(connect(store), database=store.database)

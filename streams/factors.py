@@ -17,6 +17,7 @@ from aiokafka.structs import TopicPartition
 
 from carbon.factors import Factor, FactorTable
 from carbon.programmes import Programme
+from schemas.framing import WireError
 from schemas.pacing import pace
 from schemas.singles import decode_one
 from streams.settings import WorkerSettings
@@ -104,9 +105,10 @@ class LiveRules:
             # A key published again moves to the end, so that the order stays that of publication.
             self._factors.pop(message.key, None)
             if message.value is not None:
-                record, value = decode_one(message.value)
-                if record != "emission_factor":
-                    raise UnreadableFactor(f"{record} at offset {message.offset}")
+                try:
+                    _, value = decode_one(message.value, record="emission_factor")
+                except WireError as error:
+                    raise UnreadableFactor(f"offset {message.offset}: {error}") from error
                 self._factors[message.key] = Factor(**value)  # type: ignore[arg-type]
         return len(messages)
 

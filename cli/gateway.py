@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.broker import settings_of
+from cli.broker import settings_of, use_registered
 from cli.logs import LogSettings, log_to_stderr
 from cli.parsing import INSTANT, Failure, json_option
 from cli.printing import print_json
@@ -41,7 +41,7 @@ TIDY_EVERY_S = 10.0
 def gateway() -> None:
     """Run the HTTP gateway: sessions and trips come in and go to Kafka; GET /docs describes it."""
     import uvloop
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, ProcessCollector
 
     from api.gateway.app import create_app, create_service
     from api.gateway.columns import warm_up
@@ -50,6 +50,7 @@ def gateway() -> None:
     from api.gateway.settings import GatewaySettings
     from api.server import ListenError, serve
     from api.tokens import TokensError, read_tokens
+    from schemas.certificates import CertificateMetrics
 
     end_well_when_asked()
     settings = settings_of(GatewaySettings)
@@ -65,9 +66,12 @@ def gateway() -> None:
             f"there are {len(senders)} senders: without CARBONFLOW_GATEWAY_TOKENS_FILE nobody "
             "can tell who sends"
         )
+    use_registered(settings)
     reaching = _reached(settings)
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
+    ProcessCollector(registry=registry)
+    CertificateMetrics(registry, {"CARBONFLOW_SSL_CAFILE": settings.ssl_cafile})
     kept = _kept(settings, senders)
     log_to_stderr(log)
 
@@ -135,6 +139,7 @@ def pull(sender: str, since: str | None, as_json: bool) -> None:
     if known is None or known.pull is None:
         why = "is no sender" if known is None else "says not where it is pulled from"
         raise Failure(f"{settings.gateway_senders_file}: {sender!r} {why}")
+    use_registered(settings)
     _reached(settings)
 
     async def pulled(known: Known) -> Pulled:

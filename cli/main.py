@@ -18,6 +18,7 @@ from cli import (
     processes,
     pseudonym,
     refusals,
+    registry,
     sample,
     serve,
     tokens,
@@ -62,6 +63,7 @@ for command in (
     tokens.api_token,
     processes.migrate,
     processes.topics,
+    registry.schemas,
     asyncapi.asyncapi,
 ):
     carbonflow.add_command(command)

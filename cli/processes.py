@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.broker import settings_of
+from cli.broker import settings_of, use_registered
 from cli.logs import LogSettings, log_to_stderr
 from cli.outages import broker_at, store_at
 from cli.parsing import Failure, json_option
@@ -23,9 +23,13 @@ from cli.printing import print_json
 from cli.programmes import read_programmes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from prometheus_client import CollectorRegistry
 
     from schemas.probes import Signs
+    from schemas.settings import BrokerSettings
+    from sinks.connect import StoreSettings
 
 _METRICS = (
     "\n\n\b\nMetrics and health are served on CARBONFLOW_METRICS_HOST (127.0.0.1) and\n"
@@ -61,6 +65,7 @@ def worker() -> None:
     settings = settings_of(WorkerSettings)
     store = settings_of(StoreSettings) if settings.late_events == "ask" else None
     metrics = settings_of(MetricsSettings)
+    use_registered(settings)
     try:
         sys.exit(run_worker(settings, store))
     except (ProgrammeError, TopicsMissing) as error:
@@ -79,6 +84,7 @@ def sink() -> None:
     """Run one sink: everything on Kafka comes to rest in ClickHouse."""
     from prometheus_client import CollectorRegistry
 
+    from schemas.certificates import CertificateMetrics
     from schemas.probes import Signs
     from sinks.connect import StoreSettings, connect
     from sinks.metrics import SinkMetrics
@@ -90,8 +96,10 @@ def sink() -> None:
     store = settings_of(StoreSettings)
     served = settings_of(MetricsSettings)
     log_to_stderr(settings_of(LogSettings))
+    use_registered(settings)
     registry, signs = CollectorRegistry(), Signs()
     metrics = SinkMetrics(registry)
+    CertificateMetrics(registry, trusted_files(settings, store))
 
     async def run() -> None:
         await run_sink(settings, client, metrics, asked_to_stop(), signs)
@@ -118,12 +126,13 @@ def sink() -> None:
 def api() -> None:
     """Run the HTTP API over ClickHouse; GET /docs describes it."""
     import uvloop
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, ProcessCollector
 
     from api.app import create_app, create_service
     from api.server import ListenError, serve
     from api.settings import ApiSettings
     from api.tokens import TokensError
+    from schemas.certificates import CertificateMetrics
     from schemas.settings import BrokerSettings
     from sinks.connect import StoreSettings, connect
     from sinks.following import FollowedBalances
@@ -136,10 +145,13 @@ def api() -> None:
     broker = settings_of(BrokerSettings)
     store = settings_of(StoreSettings)
     log_to_stderr(settings_of(LogSettings))
+    use_registered(broker)
     programmes = read_programmes()
     with store_at(store):
         queries = Queries(connect(store), database=store.database)
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    CertificateMetrics(registry, trusted_files(broker, store))
     followed = None
     if settings.api_balances == "topic":
         followed = FollowedBalances(broker, FollowingMetrics(registry))
@@ -245,10 +257,18 @@ def asked_to_stop() -> asyncio.Event:
     return stop
 
 
+def trusted_files(broker: BrokerSettings, store: StoreSettings) -> dict[str, Path | None]:
+    """Return the files of certificates that a process trusts, by the settings that name them."""
+    return {
+        "CARBONFLOW_SSL_CAFILE": broker.ssl_cafile,
+        "CARBONFLOW_CLICKHOUSE_CAFILE": store.clickhouse_cafile,
+    }
+
+
 def serve_metrics(
     registry: CollectorRegistry, settings: MetricsSettings, signs: Signs | None = None
 ) -> None:
-    """Serve metrics and health, unless it is switched off.
+    """Serve health and metrics, with what the system knows of this process; unless switched off.
 
     Args:
         registry: The metrics.
@@ -258,10 +278,13 @@ def serve_metrics(
     Raises:
         Failure: The port cannot be had.
     """
+    from prometheus_client import ProcessCollector
+
     from schemas.probes import Signs, serve_probes
 
     if not settings.metrics_port:
         return
+    ProcessCollector(registry=registry)
     if signs is None:
         signs = Signs()
         signs.waits_for(str)

@@ -1,0 +1,153 @@
+"""Every panel has something to show: its queries are asked of what they are meant for.
+
+PromQL is asked of a real Prometheus that watched a running stack, SQL of that stack's store. An
+answer without a row or with nothing but nulls, NaN or, but for a few, zeros is a failure.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import pytest
+from clickhouse_connect.driver.query import QueryResult
+
+from tests.deploy.grafana.expanding import Choices, Range, promql, sql
+from tests.deploy.grafana.provisioned import (
+    CLICKHOUSE,
+    PROMETHEUS,
+    Asked,
+    pages,
+    queries,
+    variables,
+)
+from tests.deploy.grafana.traffic import DRIVER, Watched, watched
+
+POINTS_MAX: Final = 1000
+LINES: Final = 0
+"""How the plugin's `format` says that an answer is lines over time."""
+SAMPLE_FROM_S: Final = 1_609_459_200
+"""The sample begins in 2021."""
+
+ZERO_WHEN_WELL: Final = {
+    "Lag of workers [events]",
+    "Processes down",
+    "Lag of workers, by topic [events]",
+    "Age of the last event worked while more wait, by topic [s]",
+    "Lag of the sink, by topic [records]",
+    "Lag of followed balances [records]",
+    "Late events waiting for the store since [s]",
+    "Records the broker has not acknowledged",
+    "Transport [tkm]",  # Of a driver; that of all is looked at in Carbon's table.
+}
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """The stack after all its traffic."""
+    with watched(tmp_path_factory.mktemp("grafana")) as running:
+        yield running
+
+
+def options(variable: Mapping[str, Any], seen: Watched) -> list[str]:
+    """Return what a variable offers."""
+    if variable["datasource"]["type"] == CLICKHOUSE:
+        return [str(row[0]) for row in seen.store.query(variable["query"]).result_rows]
+    metric, label = variable["query"]["query"].removeprefix("label_values(")[:-1].split(", ")
+    return list(seen.prometheus.ask(f"label/{label}/values", {"match[]": metric}))
+
+
+def everything(asked: Asked) -> Choices:
+    """Return what is chosen when a dashboard is opened: All, and the account of these tests."""
+    return {
+        each["name"]: None if each["includeAll"] else (DRIVER,)
+        for each in variables(pages()[asked.page])
+    }
+
+
+def stored(asked: Asked, seen: Watched, chosen: Choices) -> QueryResult:
+    """Return what the store answers to a panel over all years."""
+    to_s = int(time.time()) + 60
+    when = Range(SAMPLE_FROM_S, to_s, (to_s - SAMPLE_FROM_S) // POINTS_MAX)
+    return seen.store.query(sql(asked.text, when, chosen))
+
+
+def measured(asked: Asked, seen: Watched, chosen: Choices) -> list[list[float]]:
+    """Return what Prometheus answers to a panel over the time of the traffic: a list a series."""
+    now_s = int(time.time())
+    when = Range(seen.began_s, now_s, 1)
+    expr = promql(asked.text, when, chosen)
+    found = seen.prometheus.range(expr, start_s=seen.began_s, end_s=now_s, step_s=1)
+    return [[float(value) for _, value in series["values"]] for series in found]
+
+
+def numbers(answer: QueryResult) -> list[float]:
+    """Return the numbers in an answer that are numbers."""
+    found = [float(v) for row in answer.result_rows for v in row if isinstance(v, int | float)]
+    return [value for value in found if not math.isnan(value)]
+
+
+def named(asked: Asked) -> str:
+    """Return the id of a test."""
+    return asked.name
+
+
+@pytest.mark.parametrize("asked", queries(PROMETHEUS), ids=named)
+def test_prometheus_has_an_answer(asked: Asked, seen: Watched) -> None:
+    series = measured(asked, seen, everything(asked))
+    values = [value for each in series for value in each if not math.isnan(value)]
+    assert values, "nothing but NaN" if series else "nothing"
+    if asked.panel["title"] not in ZERO_WHEN_WELL:
+        assert any(values), "nothing but zeros"
+
+
+@pytest.mark.parametrize("asked", queries(CLICKHOUSE), ids=named)
+def test_the_store_has_an_answer(asked: Asked, seen: Watched) -> None:
+    answer = stored(asked, seen, everything(asked))
+    assert answer.result_rows, "no row"
+    assert asked.columns <= set(answer.column_names)
+    values = numbers(answer)
+    assert values or asked.panel["type"] == "table", "nothing but nulls"
+    if asked.panel["title"] not in ZERO_WHEN_WELL and values:
+        assert any(values), "nothing but zeros"
+
+
+@pytest.mark.parametrize(
+    "asked", [each for each in queries(CLICKHOUSE) if each.target["format"] == LINES], ids=named
+)
+def test_lines_are_as_grafana_wants_them(asked: Asked, seen: Watched) -> None:
+    # A time first and ascending, then what names the lines, then numbers, none of them twice.
+    answer = stored(asked, seen, everything(asked))
+    times = [row[0] for row in answer.result_rows]
+    assert answer.column_names[0] == "time"
+    assert all(isinstance(each, datetime) for each in times)
+    assert times == sorted(times)
+    names = [at for at, value in enumerate(answer.result_rows[0]) if isinstance(value, str)]
+    assert bool(names) == ("displayName" in asked.panel["fieldConfig"]["defaults"])
+    points = [tuple(row[at] for at in (0, *names)) for row in answer.result_rows]
+    assert len(points) == len(set(points))
+
+
+@pytest.mark.parametrize(
+    ("asked", "variable"),
+    [
+        pytest.param(asked, variable, id=f"{asked.name} by {variable['name']}")
+        for asked in queries(CLICKHOUSE)
+        for variable in variables(pages()[asked.page])
+        if variable["includeAll"] and f"${variable['name']})" in asked.text
+    ],
+)
+def test_a_choice_is_a_part_of_all(
+    asked: Asked, variable: Mapping[str, Any], seen: Watched
+) -> None:
+    every = everything(asked)
+    whole = stored(asked, seen, every).result_rows
+    for value in options(variable, seen):
+        answer = stored(asked, seen, {**every, variable["name"]: (value,)})
+        if any(numbers(answer)):
+            assert answer.result_rows != whole
+            return
+    raise AssertionError("no choice has an answer")

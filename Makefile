@@ -14,7 +14,7 @@ S3 := $(VENV)/s3
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check pages simulate chaos fuzz sbom audit bench bench-full clean
+.PHONY: help install demo test check dashboards pages simulate chaos fuzz sbom audit bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ check: $(STAMP) ## Lint, types and the import rule.
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+dashboards: $(STAMP) ## Write the dashboards of Grafana and docs/dashboards.md from their code.
+	@$(BIN)/python -m deploy.grafana.generate
 
 pages: $(STAMP) ## Write docs/asyncapi.yaml and docs/topics/ from the catalogue.
 	@$(BIN)/carbonflow asyncapi > docs/asyncapi.yaml

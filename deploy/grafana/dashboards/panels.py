@@ -292,6 +292,7 @@ def page(
         DashboardLink("Carbonflow")
         .type(dashboard.DashboardLinkType.DASHBOARDS)
         .tags([TAG])
+        .placement("")  # In sight, not in a menu.
         .as_dropdown(False)
         .keep_time(False)
         .include_vars(False)

@@ -41,7 +41,10 @@ EVENTS: Final = 9_000
 PARTITIONS: Final = 4
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
+ASK_S_MAX: Final = 30.0
 DRIVER: Final = "driver-of-today"
+REPEATS: Final = 5
+"""Of the driver: late events that are known to the store alone."""
 SETTINGS: Final = {"CARBONFLOW_DEDUPE_DAYS": "1"}
 
 
@@ -87,16 +90,23 @@ def watched(folder: Path) -> Iterator[Watched]:
         }
         config = write_config(folder / "prometheus.yml", targets, interval_s=SCRAPE_S)
         prometheus = parts.enter_context(PrometheusServer(folder / "prometheus", config))
-        prometheus.until(
-            lambda: prometheus.value("count(up == 1) and sum(carbonflow_factors) > 0") == 3,
-            "every process is scraped, and the worker has its factors",
-        )
-        began_s = int(time.time())
-        _play(stack, gateway, api)
-        stored = stack.read().sink_rows
+        now_ms = int(time.time() * 1000)
+        _begin(stack, now_ms)
+        _ask(gateway, api, _session(1, now_ms))
         prometheus.until(
             lambda: (
-                prometheus.value("sum(carbonflow_sink_rows_total)") == stored
+                (prometheus.value("count(up == 1)") or 0) == len(targets)
+                and (prometheus.value("sum(carbonflow_transfers_total)") or 0) > 0
+            ),
+            "every process is scraped after it has begun to work",
+        )
+        began_s = int(time.time())
+        _go_on(stack, now_ms)
+        _ask(gateway, api, _session(2, now_ms))
+        rows = stack.read().sink_rows
+        prometheus.until(
+            lambda: (
+                prometheus.value("sum(carbonflow_sink_rows_total)") == rows
                 and prometheus.value("sum(carbonflow_lag_offsets)") == 0
             ),
             "the last scrape has all of it",
@@ -109,20 +119,24 @@ def watched(folder: Path) -> Iterator[Watched]:
         yield Watched(stack, store, prometheus, began_s)
 
 
-def _play(stack: Stack, gateway: Gateway, api: str) -> None:
-    now_ms = int(time.time() * 1000)
-    parts = list(sample(EVENTS))
-    half = len(parts) // 2
-    long_ago = [_session(number, now_ms - 4 * DAY_MS) for number in range(10)]
-    _work(stack, long_ago[:5], now_ms - 3 * DAY_MS)
-    _work(stack, [_session(20, now_ms)], now_ms)
-    wrong = [_session(21, now_ms, energy_wh=-1), _session(22, now_ms)]
-    _work(stack, [*long_ago, *wrong], now_ms, astray=wrong[1])
-    stack.run(_send(stack, parts[:half]), _unseen)
+def _begin(stack: Stack, now_ms: int) -> None:
+    """Let there be some of everything, so that what comes then is an increase."""
+    history = [_session(number, now_ms - 4 * DAY_MS) for number in range(REPEATS)]
+    _work(stack, history, now_ms - 3 * DAY_MS)
+    _work(stack, [_session(20, now_ms), _session(21, now_ms, energy_wh=-1)], now_ms)
+
+
+def _go_on(stack: Stack, now_ms: int) -> None:
+    """Send late events, repeats, broken ones and the sample, and kill the worker in the middle."""
+    long_ago = [_session(number, now_ms - 4 * DAY_MS) for number in range(2 * REPEATS)]
+    astray = _session(23, now_ms)
+    _work(stack, [*long_ago, _session(22, now_ms, energy_wh=-1), astray], now_ms, astray=astray)
+    events = list(sample(EVENTS))
+    half = len(events) // 2
+    stack.run(_send(stack, events[:half]), _unseen)
     stack.settle(_unseen)
-    _ask(gateway, api)
     os.kill(_worker(), signal.SIGKILL)
-    stack.run(_send(stack, parts[half:]), _unseen)
+    stack.run(_send(stack, events[half:]), _unseen)
     stack.settle(_unseen)
 
 
@@ -170,13 +184,12 @@ async def _send(stack: Stack, parts: Sequence[SamplePart]) -> None:
                 await producer.send_batch(part.record, part.batch)
 
 
-def _ask(gateway: Gateway, api: str) -> None:
-    """Ask API and gateway what they answer well, and what they do not."""
-    sent = {**SESSION, "account_id": "carrier-7", "source": "test", "programme": "cn-charging"}
-    changed = {**sent, "energy_wh": 1}
-    for record in (sent, sent, changed, {**sent, "session_id": "x", "energy_wh": -1}):
-        gateway.ask("acme", "POST", "/v1/charging-sessions", json=record)
-    with httpx.Client(base_url=api) as client:
+def _ask(gateway: Gateway, api: str, session: Mapping[str, Any]) -> None:
+    """Ask gateway and API what they answer well, and what they do not."""
+    sent = {**session, "account_id": "carrier-7", "source": "test"}
+    for wrong in ({}, {}, {"energy_wh": 1}, {"session_id": "wrong", "energy_wh": -1}):
+        gateway.ask("acme", "POST", "/v1/charging-sessions", json={**sent, **wrong})
+    with httpx.Client(base_url=api, timeout=ASK_S_MAX) as client:
         for account in (DRIVER, "nobody"):
             for what in ("balance", "statement"):
                 client.get(f"/v1/accounts/{account}/{what}")

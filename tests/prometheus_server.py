@@ -1,9 +1,9 @@
 """A real Prometheus for tests: Debian's package, unpacked beside the virtual environment.
 
-`install` asks apt for the package once and unpacks it under the git-ignored `.venv/`; nothing of the
-machine is changed, and no service starts. `PrometheusServer` runs it on a free port of 127.0.0.1
-over a folder of its own, answers questions, and stops it by its pid. `promtool` runs the checker
-that comes with it.
+`install` asks apt for the package once and unpacks it under the git-ignored `.venv/`; nothing of
+the machine is changed, and no service starts. `PrometheusServer` runs it on a free port of
+127.0.0.1 over a folder of its own, answers questions, and stops it by its pid. `promtool` runs the
+checker that comes with it.
 
 Where apt is missing a test skips and says why; under CI=true that is a failure.
 """

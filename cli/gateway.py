@@ -41,7 +41,7 @@ TIDY_EVERY_S = 10.0
 def gateway() -> None:
     """Run the HTTP gateway: sessions and trips come in and go to Kafka; GET /docs describes it."""
     import uvloop
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, ProcessCollector
 
     from api.gateway.app import create_app, create_service
     from api.gateway.columns import warm_up
@@ -50,6 +50,7 @@ def gateway() -> None:
     from api.gateway.settings import GatewaySettings
     from api.server import ListenError, serve
     from api.tokens import TokensError, read_tokens
+    from schemas.certificates import CertificateMetrics
 
     end_well_when_asked()
     settings = settings_of(GatewaySettings)
@@ -68,6 +69,8 @@ def gateway() -> None:
     reaching = _reached(settings)
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
+    ProcessCollector(registry=registry)
+    CertificateMetrics(registry, {"CARBONFLOW_SSL_CAFILE": settings.ssl_cafile})
     kept = _kept(settings, senders)
     log_to_stderr(log)
 

@@ -23,7 +23,12 @@ from cli.printing import print_json
 from cli.programmes import read_programmes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from prometheus_client import CollectorRegistry
+
+    from schemas.settings import BrokerSettings
+    from sinks.connect import StoreSettings
 
 _METRICS = (
     "\n\n\b\nMetrics are served on CARBONFLOW_METRICS_HOST (127.0.0.1) and\n"
@@ -77,6 +82,7 @@ def sink() -> None:
     """Run one sink: everything on Kafka comes to rest in ClickHouse."""
     from prometheus_client import CollectorRegistry
 
+    from schemas.certificates import CertificateMetrics
     from sinks.connect import StoreSettings, connect
     from sinks.metrics import SinkMetrics
     from sinks.sink import SinkError, SinkSettings, run_sink
@@ -89,13 +95,14 @@ def sink() -> None:
     log_to_stderr(settings_of(LogSettings))
     registry = CollectorRegistry()
     metrics = SinkMetrics(registry)
+    CertificateMetrics(registry, trusted_files(settings, store))
 
     async def run() -> None:
         await run_sink(settings, client, metrics, asked_to_stop())
 
     with store_at(store):
         client = connect(store)
-        _serve_metrics(registry, served)
+        serve_metrics(registry, served)
         try:
             with broker_at(settings):
                 asyncio.run(run())
@@ -115,12 +122,13 @@ def sink() -> None:
 def api() -> None:
     """Run the HTTP API over ClickHouse; GET /docs describes it."""
     import uvloop
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, ProcessCollector
 
     from api.app import create_app, create_service
     from api.server import ListenError, serve
     from api.settings import ApiSettings
     from api.tokens import TokensError
+    from schemas.certificates import CertificateMetrics
     from schemas.settings import BrokerSettings
     from sinks.connect import StoreSettings, connect
     from sinks.following import FollowedBalances
@@ -137,6 +145,8 @@ def api() -> None:
     with store_at(store):
         queries = Queries(connect(store), database=store.database)
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    CertificateMetrics(registry, trusted_files(broker, store))
     followed = None
     if settings.api_balances == "topic":
         followed = FollowedBalances(broker, FollowingMetrics(registry))
@@ -242,11 +252,25 @@ def asked_to_stop() -> asyncio.Event:
     return stop
 
 
-def _serve_metrics(registry: CollectorRegistry, settings: MetricsSettings) -> None:
-    from prometheus_client import start_http_server
+def trusted_files(broker: BrokerSettings, store: StoreSettings) -> dict[str, Path | None]:
+    """Return the files of certificates that a process trusts, by the settings that name them."""
+    return {
+        "CARBONFLOW_SSL_CAFILE": broker.ssl_cafile,
+        "CARBONFLOW_CLICKHOUSE_CAFILE": store.clickhouse_cafile,
+    }
+
+
+def serve_metrics(registry: CollectorRegistry, settings: MetricsSettings) -> None:
+    """Serve a registry, with what the system knows about this process, unless it is switched off.
+
+    Raises:
+        Failure: Its port cannot be had.
+    """
+    from prometheus_client import ProcessCollector, start_http_server
 
     if not settings.metrics_port:
         return
+    ProcessCollector(registry=registry)
     try:
         start_http_server(settings.metrics_port, settings.metrics_host, registry)
     except OSError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from aiokafka import AIOKafkaConsumer
@@ -89,12 +89,13 @@ class LiveRules:
         if self._consumer is not None:
             await self._consumer.stop()
 
-    async def follow(self) -> None:
-        """Take in what is published, for ever."""
+    async def follow(self, taken: Callable[[], None] = lambda: None) -> None:
+        """Take in what is published, for ever; `taken` is called whenever something was."""
         while self._consumer is not None:
             if await self._read(self._consumer, timeout_ms=1000):
                 self.current = self._rules()
                 log.info("%d factors in force after an update", len(self._factors))
+                taken()
 
     async def _read(self, consumer: AIOKafkaConsumer, timeout_ms: int) -> int:
         fetched = await consumer.getmany(timeout_ms=timeout_ms, max_records=50_000)

@@ -18,7 +18,7 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from streams.book import Book
-from streams.breaker import Breaker
+from streams.breaker import Breaker, BreakerOpen
 from streams.garbage import Garbage
 from streams.lanes import Lanes
 from streams.limit import SliceLimit
@@ -29,7 +29,7 @@ from streams.room import Room
 from streams.settings import WorkerSettings
 from streams.slice import ORIGINAL_OF, Slice
 from streams.step import Rules
-from streams.stop import stop_process_on_failure
+from streams.stop import stop_process, stop_process_on_failure
 
 log = logging.getLogger("carbonflow.worker")
 
@@ -115,7 +115,13 @@ class Owned:
             if taken_after != self._revocations or tp not in self._assignment():
                 log.info("slice of %s %d dropped: revoked", part.topic, part.partition)
                 return
-            await self._work(part)
+            try:
+                await self._work(part)
+            except BreakerOpen as error:
+                self._metrics.breaker_open.set(1)
+                # Where nobody can ask there is nothing to wait for.
+                hold_s = self._settings.breaker_hold_s if self._settings.metrics_port else 0
+                stop_process(error, hold_s=hold_s)
 
         begun = self._underway[part.partition] = asyncio.create_task(work())
         return begun
@@ -145,9 +151,10 @@ class Owned:
             if self._recalling is None:
                 self._recalling = asyncio.create_task(self._recall())
             await self._recalling
-            book = await Book.open(
-                self._settings, part.partition, self._breaker, partitions=rules.partitions
-            )
+            with self._metrics.restoring.one():
+                book = await Book.open(
+                    self._settings, part.partition, self._breaker, partitions=rules.partitions
+                )
             self._books[part.partition] = book
             for topic in self._settings.source_topics:
                 self._watch(book, topic)
@@ -156,7 +163,6 @@ class Owned:
         self._garbage.after_slice()
         if worked is not None:
             self._limit.worked(len(worked.part), sum(worked.seconds.values()))
-            self._metrics.factors.set(len(rules.factors.factors))
             self._metrics.worked(worked, accounts=len(book.accounts))
 
     async def _recall(self) -> None:

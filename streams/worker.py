@@ -20,11 +20,12 @@ import faust
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from faust.types import TP
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from yarl import URL
 
 from carbon.programmes import Programme
 from producers.programmes.load import load_programmes
+from schemas.certificates import CertificateMetrics
 from schemas.reaching import denied, obstacle
 from sinks.connect import StoreSettings
 from streams.allocator import keep_little
@@ -79,6 +80,11 @@ def run_worker(settings: WorkerSettings, store: StoreSettings | None) -> int:
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
     if settings.metrics_port:
+        ProcessCollector(registry=registry)
+        certificates = {"CARBONFLOW_SSL_CAFILE": settings.ssl_cafile}
+        if store is not None:
+            certificates["CARBONFLOW_CLICKHOUSE_CAFILE"] = store.clickhouse_cafile
+        CertificateMetrics(registry, certificates)
         start_http_server(settings.metrics_port, settings.metrics_host, registry)
     app = build_app(settings, programmes, partitions, metrics, store)
     worker = faust.Worker(
@@ -176,9 +182,10 @@ def _add_agent(
     @app.agent(source, concurrency=1, name="accounts")
     async def work(stream: Any) -> None:
         async with stop_process_on_failure(), rules:
+            metrics.take_factors(rules.current.factors)
             # Not tasks of the application: those begin only when the group has taken it in.
             beside = [
-                asyncio.create_task(_follow(rules)),
+                asyncio.create_task(_follow(rules, metrics)),
                 asyncio.create_task(_join_in_time(joined, settings)),
             ]
             try:
@@ -230,8 +237,8 @@ async def _hindered(settings: WorkerSettings) -> str:
 
 
 @stop_process_on_failure()
-async def _follow(rules: LiveRules) -> None:
-    await rules.follow()
+async def _follow(rules: LiveRules, metrics: WorkerMetrics) -> None:
+    await rules.follow(lambda: metrics.take_factors(rules.current.factors))
 
 
 async def _partitions(settings: WorkerSettings) -> int:

@@ -44,6 +44,8 @@ PLAIN: Final = "blue"
 SECONDS: Final = "s"
 SHARE: Final = "percentunit"
 COUNT: Final = "short"
+BYTES: Final = "bytes"
+CORES: Final = "suffix: cores"
 
 Steps = Sequence[tuple[float | None, str]]
 """From which value on which colour, the first without a value."""
@@ -138,6 +140,7 @@ def line(
     is_steps: bool = False,
     names: str = "",
     at_least: str = "",
+    none: str = "nothing in this range",
     width: int = 12,
 ) -> lines.Panel:
     """Return a panel with lines over time, or bars; its steps are dashed lines across.
@@ -153,13 +156,14 @@ def line(
         is_steps: Steps, for what stays until it changes.
         names: What names each line where the query does not, such as `${__field.labels.region}`.
         at_least: The shortest interval, such as `1h`.
+        none: Stands where there is nothing.
         width: Columns of 24.
     """
     panel = (
         _asking(lines.Panel(), title, why, queries, unit=unit)
         .height(8)
         .span(width)
-        .no_value("nothing in this range")
+        .no_value(none)
         .legend(_legend(["lastNotNull", "max"]))
         .tooltip(_tooltip())
         .color_scheme(_coloured(dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))

@@ -28,7 +28,7 @@ from deploy.grafana.dashboards.rates import (
     quantile,
 )
 from deploy.grafana.dashboards.sources import Prom, instances
-from deploy.grafana.dashboards.workings import front, recoveries, refusals, slices
+from deploy.grafana.dashboards.workings import front, processes, recoveries, refusals, slices
 
 
 def glance() -> Section:
@@ -42,6 +42,7 @@ def glance() -> Section:
                 Prom(expr=per_s("carbonflow_events_total", labels=OF_WORKER)),
                 unit=PER_S,
                 why="How many events workers took in: booked, repeated and refused ones.",
+                width=3,
             ),
             number(
                 "Lag of workers [events]",
@@ -50,6 +51,7 @@ def glance() -> Section:
                 why="Events that are on Kafka and not worked yet. It should go back to 0 after "
                 "every peak; where it only grows, workers are too few or stand still.",
                 steps=BEHIND,
+                width=3,
             ),
             number(
                 "Freshness of transfers, p99 [s]",
@@ -59,15 +61,17 @@ def glance() -> Section:
                 "Nothing is shown where none came.",
                 steps=FRESH_S,
                 none="idle",
+                width=3,
             ),
             number(
-                "Refused [% of events]",
+                "Refused now [% of events]",
                 Prom(expr=REFUSED_SHARE),
                 unit=SHARE,
                 why="Share of events that were refused. Which and why is on the dashboard Data "
                 "quality. At half of a source its breaker stops the worker.",
                 steps=REFUSED,
                 decimals=2,
+                width=3,
             ),
             number(
                 "Emission factors in force",
@@ -75,6 +79,24 @@ def glance() -> Section:
                 unit=COUNT,
                 why="Factors of the worker that has fewest. At 0 everything is refused.",
                 steps=((None, ACT), (1, GOOD)),
+                width=3,
+            ),
+            number(
+                "Breakers open",
+                Prom(expr=f"sum(carbonflow_breaker_open{{{OF_WORKER}}})"),
+                unit=COUNT,
+                why="Workers that stand still because too much of a source was refused.",
+                steps=((None, GOOD), (1, ACT)),
+                width=3,
+            ),
+            number(
+                "Disagreements",
+                Prom(expr="sum(carbonflow_verify_disagreements)"),
+                unit=COUNT,
+                why="What `carbonflow verify --every` found between source, ledger and balances.",
+                steps=((None, GOOD), (1, ACT)),
+                none="not compared",
+                width=3,
             ),
             number(
                 "Processes down",
@@ -82,6 +104,7 @@ def glance() -> Section:
                 unit=COUNT,
                 why="Processes that Prometheus cannot reach.",
                 steps=((None, GOOD), (1, ACT)),
+                width=3,
             ),
         ],
     )
@@ -241,6 +264,7 @@ def build() -> Dashboard:
             slices(),
             refusals(),
             recoveries(),
+            processes(),
             front(),
         ],
     )

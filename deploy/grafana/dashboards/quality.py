@@ -11,6 +11,7 @@ from deploy.grafana.dashboards.panels import (
     ACT,
     COUNT,
     GOOD,
+    SECONDS,
     SHARE,
     WATCH,
     Section,
@@ -134,8 +135,8 @@ LIMIT 500"""
                 "How factors matched, by interval [activities]",
                 Sql(text=over_time, is_lines=True),
                 unit=COUNT,
-                why="`exact`, or which fallbacks were taken: `parent_region`, `earlier_period`, "
-                "`annual_for_hourly`.",
+                why="Either `exact`, or which fallbacks were taken: `parent_region`, "
+                "`earlier_period`, `annual_for_hourly`.",
                 is_stacked=True,
                 is_bars=True,
                 names="${__field.labels.factor_match}",
@@ -148,6 +149,17 @@ LIMIT 500"""
                 why="The same as it is booked. More fallbacks after a turn of the year mean that "
                 "the new factors are not there.",
                 is_stacked=True,
+            ),
+            line(
+                "Until the last dated factor ends, by kind [s]",
+                Prom(
+                    expr="min by (kind) (carbonflow_factors_until_timestamp_seconds) - time()",
+                    legend="{{kind}}",
+                ),
+                unit=SECONDS,
+                why="Below 0 every activity of today rests on an earlier period, or is refused.",
+                steps=((None, WATCH), (0, GOOD)),
+                width=8,
             ),
             bars(
                 "Emitted, by the evidence of its factor [t CO2]",
@@ -164,7 +176,7 @@ LIMIT 500"""
                 why="Which regions and times need factors of their own, those that emitted most "
                 "first.",
                 units={"emitted": T},
-                width=16,
+                width=8,
             ),
         ],
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from deploy.grafana.dashboards.panels import (
     ACT,
+    BYTES,
+    CORES,
     COUNT,
     GOOD,
     SECONDS,
@@ -16,6 +18,7 @@ from deploy.grafana.dashboards.panels import (
 from deploy.grafana.dashboards.rates import (
     OF_WORKER,
     PER_S,
+    RATE,
     REFUSED,
     REFUSED_SHARE,
     mean,
@@ -110,7 +113,6 @@ def refusals() -> Section:
 
 def recoveries() -> Section:
     """Return what ended, came back and waits."""
-    started = "carbonflow_slice_records_created"
     return Section(
         "Recoveries",
         [
@@ -121,22 +123,37 @@ def recoveries() -> Section:
                 named={0: ("down", ACT), 1: ("up", GOOD)},
             ),
             line(
-                "Restarts of workers in the hour before",
+                "Restarts in the hour before, by process",
                 Prom(
-                    expr=f"sum by (instance) (changes({started}{{{OF_WORKER}}}[1h]))",
-                    legend="{{instance}}",
+                    expr="sum by (job, instance) (changes(process_start_time_seconds[1h]))",
+                    legend="{{job}} {{instance}}",
                 ),
                 unit=COUNT,
-                why="How often each worker was started again. One is an upgrade or a machine; "
+                why="How often each process was started again. One is an upgrade or a machine; "
                 "several are a reason that its log names.",
-                steps=((None, GOOD), (1, WATCH), (3, ACT)),
+                steps=((None, GOOD), (2, WATCH), (5, ACT)),
             ),
             line(
-                "Workers running for [s]",
-                Prom(expr=f"time() - {started}{{{OF_WORKER}}}", legend="{{instance}}"),
+                "Restoring the accounts of a partition [s]",
+                Prom(expr=mean("carbonflow_restore_seconds", labels=OF_WORKER), legend="mean"),
+                Prom(
+                    expr=quantile(0.99, "carbonflow_restore_seconds", labels=OF_WORKER),
+                    legend="p99",
+                ),
                 unit=SECONDS,
-                why="Time since each worker process began; it falls to 0 when one is started "
-                "again.",
+                why="From taking over a partition to having its accounts, after a start or when "
+                "another worker has left. Nothing is worked there meanwhile.",
+                steps=((None, GOOD), (30, WATCH), (300, ACT)),
+            ),
+            line(
+                "Accounts awaited since [s]",
+                Prom(
+                    expr=f"max by (instance) (carbonflow_restoring_seconds{{{OF_WORKER}}})",
+                    legend="{{instance}}",
+                ),
+                unit=SECONDS,
+                why="How long the longest restoration has been under way, 0 if none is.",
+                steps=((None, GOOD), (30, WATCH), (300, ACT)),
             ),
             line(
                 "Late events waiting for the store since [s]",
@@ -148,6 +165,40 @@ def recoveries() -> Section:
                 why="How long late events have waited for an answer of the store; all others go "
                 "on.",
                 steps=((None, GOOD), (60, WATCH), (600, ACT)),
+            ),
+            line(
+                "Since source, ledger and balances were compared [s]",
+                Prom(
+                    expr="time() - (carbonflow_verify_last_timestamp_seconds > 0)",
+                    legend="{{instance}}",
+                ),
+                unit=SECONDS,
+                why="Time since `carbonflow verify --every` last came to an end.",
+                none="verify --every has not compared yet",
+            ),
+        ],
+    )
+
+
+def processes() -> Section:
+    """Return what processes take."""
+    return Section(
+        "Processes",
+        [
+            line(
+                "Memory, by process [bytes]",
+                Prom(expr="process_resident_memory_bytes", legend="{{job}} {{instance}}"),
+                unit=BYTES,
+                why="Memory in use. That of workers grows with accounts and then stays.",
+            ),
+            line(
+                "Processor, by process [cores]",
+                Prom(
+                    expr=f"rate(process_cpu_seconds_total{RATE})",
+                    legend="{{job}} {{instance}}",
+                ),
+                unit=CORES,
+                why="Processor time in each second; docs/capacity.md says what is usual.",
             ),
         ],
     )
@@ -187,7 +238,7 @@ def front() -> Section:
                 "Requests to the gateway, by status [1/s]",
                 Prom(expr=per_s(f"{gateway}_requests_total", "status"), legend="{{status}}"),
                 unit=PER_S,
-                why="4xx are senders' mistakes or senders that come too often, 5xx are ours.",
+                why="Mistakes of senders, and senders that come too often, are 4xx; ours are 5xx.",
                 is_stacked=True,
             ),
             line(
@@ -200,7 +251,7 @@ def front() -> Section:
                 "Requests to the API, by status [1/s]",
                 Prom(expr=per_s(f"{api}_requests_total", "status"), legend="{{status}}"),
                 unit=PER_S,
-                why="4xx are askers' mistakes or askers that come too often, 5xx are ours.",
+                why="Mistakes of askers, and askers that come too often, are 4xx; ours are 5xx.",
                 is_stacked=True,
             ),
         ],

@@ -30,16 +30,19 @@ from tests.deploy.grafana.traffic import DRIVER, REPEATS, Watched, watched
 POINTS_MAX: Final = 1000
 LINES: Final = 0
 """How the plugin's `format` says that an answer is lines over time."""
-SAMPLE_FROM_S: Final = 1_609_459_200
-"""The sample begins in 2021."""
+SAMPLE_FROM_S: Final = 1_606_780_800
+"""A month before the sample begins: 2021 in its own time zones."""
 
 ZERO_WHEN_WELL: Final = {
     "Lag of workers [events]",
+    "Breakers open",
+    "Disagreements",
     "Processes down",
     "Lag of workers, by topic [events]",
     "Age of the last event worked while more wait, by topic [s]",
     "Lag of the sink, by topic [records]",
     "Lag of followed balances [records]",
+    "Accounts awaited since [s]",
     "Late events waiting for the store since [s]",
     "Records the broker has not acknowledged",
     "Transport [tkm]",  # Of a driver; that of all is looked at in Carbon's table.

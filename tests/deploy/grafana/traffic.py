@@ -12,16 +12,19 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any, Final
 
 import clickhouse_connect
 import httpx
 from aiokafka import AIOKafkaProducer
 from clickhouse_connect.driver.client import Client
+from prometheus_client import CollectorRegistry, start_http_server
 from rich.console import Console
 
+from cli.verify import compare_once
 from embedded.broker import free_port
 from embedded.job import prepare
 from embedded.monitor import Reading
@@ -32,6 +35,7 @@ from producers.factors.release import load_release
 from producers.sample import SamplePart, SampleRaw, sample
 from schemas.partition import partition_of
 from schemas.singles import encode_one
+from sinks.metrics import VerifyMetrics
 from streams.warm import SESSION
 from tests.api.gateway.served import Gateway, served
 from tests.deploy.grafana.expanding import SCRAPE_S
@@ -83,10 +87,12 @@ def watched(folder: Path) -> Iterator[Watched]:
         api = stack.start_api(free_port(), service)
         (folder / "gateway").mkdir()
         gateway = parts.enter_context(served(stack.broker_settings, folder / "gateway"))
+        compared = parts.enter_context(_comparing(stack))
         targets = {
             "worker": [f"127.0.0.1:{settings.metrics_port}"],
             "api": [f"127.0.0.1:{service}"],
             "gateway": [gateway.service_url.removeprefix("http://")],
+            "verify": [f"127.0.0.1:{compared}"],
         }
         config = write_config(folder / "prometheus.yml", targets, interval_s=SCRAPE_S)
         prometheus = parts.enter_context(PrometheusServer(folder / "prometheus", config))
@@ -117,6 +123,24 @@ def watched(folder: Path) -> Iterator[Watched]:
             )
         )
         yield Watched(stack, store, prometheus, began_s)
+
+
+@contextmanager
+def _comparing(stack: Stack) -> Iterator[int]:
+    """Serve what one round of `verify --every` says of the stack, and yield the port."""
+    registry, port = CollectorRegistry(), free_port()
+    server, thread = start_http_server(port, "127.0.0.1", registry)
+
+    def verdict() -> dict[str, Any]:
+        return asdict(stack.verify())
+
+    try:
+        compare_once(verdict, VerifyMetrics(registry), Event())
+        yield port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def _begin(stack: Stack, now_ms: int) -> None:

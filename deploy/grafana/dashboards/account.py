@@ -186,7 +186,7 @@ def build() -> Dashboard:
         why="What one account adds up to, and how it came to be. The list has the 500 accounts "
         "with the latest activities; any other can be typed.",
         since="now-1y",
-        refresh="1m",
+        refresh="5m",
         variables=[one_of("account", "Account", latest)],
         sections=[balance(), over_time(), statement()],
     )

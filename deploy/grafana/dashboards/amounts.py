@@ -14,12 +14,12 @@ WH_PER_KWH: Final = 1_000
 M_PER_KM: Final = 1_000
 KG_PER_T: Final = 1_000
 
-KG: Final = "suffix: kg CO2"
-T: Final = "suffix: t CO2"
-TKM: Final = "suffix: tkm"
-G_PER_KWH: Final = "suffix: g/kWh"
+KG: Final = "suffix:kg CO2"
+T: Final = "suffix:t CO2"
+TKM: Final = "suffix:tkm"
+G_PER_KWH: Final = "suffix:g/kWh"
 KWH: Final = "kwatth"
-KM: Final = "lengthkm"
+KM: Final = "suffix:km"
 
 SIGNED_MG: Final = "if(credit_account = account_id, amount_mg, -amount_mg)"
 IS_ACTIVITY: Final = "quantity = 'emission'"

@@ -245,7 +245,7 @@ def build() -> Dashboard:
         why="How much was emitted and saved, where, under which programme, by which vehicles, "
         "when? By the time of the activity, not of its record.",
         since="now-1y",
-        refresh="1m",
+        refresh="5m",
         variables=[
             chosen(name, label, f"SELECT DISTINCT {name} FROM ledger ORDER BY {name}")
             for name, label in zip(CHOICES, ("Programme", "Region", "Vehicle class"), strict=True)

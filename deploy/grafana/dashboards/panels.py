@@ -45,7 +45,7 @@ SECONDS: Final = "s"
 SHARE: Final = "percentunit"
 COUNT: Final = "short"
 BYTES: Final = "bytes"
-CORES: Final = "suffix: cores"
+CORES: Final = "suffix:cores"
 
 Steps = Sequence[tuple[float | None, str]]
 """From which value on which colour, the first without a value."""
@@ -124,7 +124,7 @@ def number(
         .color_scheme(_coloured(dashboard.FieldColorModeId.THRESHOLDS))
         .color_mode(common.BigValueColorMode.VALUE)
         .graph_mode(common.BigValueGraphMode.AREA)
-        .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]).fields("/.*/"))
+        .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]))
     )
     return panel if decimals is None else panel.decimals(decimals)
 

@@ -311,7 +311,7 @@ def build() -> Dashboard:
         why="How good is what the amounts rest on, and what did not become an amount? The "
         "programme chooses among activities; refusals and rates are of all.",
         since="now-1y",
-        refresh="1m",
+        refresh="5m",
         variables=[
             chosen(
                 "programme", "Programme", "SELECT DISTINCT programme FROM ledger ORDER BY programme"

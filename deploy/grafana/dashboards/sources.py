@@ -28,6 +28,10 @@ PLUGIN_VERSION: Final = "4.0.0"
 
 ALL: Final = "$__all"
 
+LABEL_VALUES: Final = 1
+QUERY_OF_VARIABLE: Final = "PrometheusVariableQueryEditor-VariableQuery"
+"""How Grafana's editor of variables writes down what `label_values` asks."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prom:
@@ -141,6 +145,7 @@ def _listed(name: str, label: str, sql: str) -> QueryVariable:
         .label(label)
         .datasource(CLICKHOUSE)
         .query(sql)
+        .definition(sql)
         .refresh(VariableRefresh.ON_DASHBOARD_LOAD)
         .sort(VariableSort.DISABLED)
     )
@@ -153,7 +158,7 @@ def instances(name: str, label: str, metric: str) -> QueryVariable:
         QueryVariable(name)
         .label(label)
         .datasource(PROMETHEUS)
-        .query({"query": listed, "refId": "A"})
+        .query({"qryType": LABEL_VALUES, "query": listed, "refId": QUERY_OF_VARIABLE})
         .definition(listed)
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(VariableSort.ALPHABETICAL_ASC)

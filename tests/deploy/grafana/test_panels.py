@@ -10,6 +10,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -34,18 +35,18 @@ SAMPLE_FROM_S: Final = 1_606_780_800
 """A month before the sample begins: 2021 in its own time zones."""
 
 ZERO_WHEN_WELL: Final = {
-    "Lag of workers [events]",
-    "Breakers open",
-    "Disagreements",
-    "Processes down",
-    "Lag of workers, by topic [events]",
-    "Age of the last event worked while more wait, by topic [s]",
-    "Lag of the sink, by topic [records]",
-    "Lag of followed balances [records]",
-    "Accounts awaited since [s]",
-    "Late events waiting for the store since [s]",
-    "Records the broker has not acknowledged",
-    "Transport [tkm]",  # Of a driver; that of all is looked at in Carbon's table.
+    "pipeline: Lag of workers [events]",
+    "pipeline: Breakers open",
+    "pipeline: Disagreements",
+    "pipeline: Processes down",
+    "pipeline: Lag of workers, by topic [events]",
+    "pipeline: Age of the last event worked while more wait, by topic [s]",
+    "pipeline: Lag of the sink, by topic [records]",
+    "pipeline: Lag of followed balances [records]",
+    "pipeline: Accounts awaited since [s]",
+    "pipeline: Late events waiting for the store since [s]",
+    "pipeline: Records the broker has not acknowledged",
+    "account: Transport [tkm]",  # Of a driver.
 }
 
 
@@ -94,6 +95,14 @@ def numbers(answer: QueryResult) -> list[float]:
     return [value for value in found if not math.isnan(value)]
 
 
+def answered(asked: Asked, series: Sequence[Sequence[float]]) -> None:
+    """Fail unless there is something to show."""
+    values = [value for each in series for value in each if not math.isnan(value)]
+    assert values, "nothing, or nothing that is a number"
+    if f"{asked.page}: {asked.panel['title']}" not in ZERO_WHEN_WELL:
+        assert any(values), "nothing but zeros"
+
+
 def named(asked: Asked) -> str:
     """Return the id of a test."""
     return asked.name
@@ -101,22 +110,40 @@ def named(asked: Asked) -> str:
 
 @pytest.mark.parametrize("asked", queries(PROMETHEUS), ids=named)
 def test_prometheus_has_an_answer(asked: Asked, seen: Watched) -> None:
-    series = measured(asked, seen, everything(asked))
-    values = [value for each in series for value in each if not math.isnan(value)]
-    assert values, "nothing but NaN" if series else "nothing"
-    if asked.panel["title"] not in ZERO_WHEN_WELL:
-        assert any(values), "nothing but zeros"
+    answered(asked, measured(asked, seen, everything(asked)))
 
 
 @pytest.mark.parametrize("asked", queries(CLICKHOUSE), ids=named)
 def test_the_store_has_an_answer(asked: Asked, seen: Watched) -> None:
     answer = stored(asked, seen, everything(asked))
-    assert answer.result_rows, "no row"
     assert asked.columns <= set(answer.column_names)
-    values = numbers(answer)
-    assert values or asked.panel["type"] == "table", "nothing but nulls"
-    if asked.panel["title"] not in ZERO_WHEN_WELL and values:
-        assert any(values), "nothing but zeros"
+    if asked.panel["type"] == "table" and not numbers(answer):
+        assert answer.result_rows, "a table of words alone has some"
+    else:
+        answered(asked, [numbers(answer)])
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "text"),
+    [
+        (PROMETHEUS, "expr", "sum(carbonflow_of_nobody)"),
+        (PROMETHEUS, "expr", "sum(carbonflow_factors) * 0"),
+        (PROMETHEUS, "expr", "sum(carbonflow_factors) * NaN"),
+        (CLICKHOUSE, "rawSql", "SELECT amount_mg FROM ledger WHERE account_id = 'of nobody'"),
+        (CLICKHOUSE, "rawSql", "SELECT count() FROM ledger WHERE account_id = 'of nobody'"),
+        (CLICKHOUSE, "rawSql", "SELECT avg(amount_mg) FROM ledger WHERE account_id = 'of nobody'"),
+    ],
+)
+def test_nothing_is_no_answer(source: str, key: str, text: str, seen: Watched) -> None:
+    one = queries(source)[0]
+    asked = replace(one, target={**one.target, key: text})
+    found = (
+        measured(asked, seen, everything(asked))
+        if source == PROMETHEUS
+        else [numbers(stored(asked, seen, everything(asked)))]
+    )
+    with pytest.raises(AssertionError, match="nothing"):
+        answered(asked, found)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.dashboards.sources import PLUGIN_VERSION
@@ -39,11 +40,12 @@ IN_TITLE: Final = {
     "percentunit": "[% of",
     "kwatth": "[kWh]",
     "bytes": "[bytes]",
-    "suffix: cores": "[cores]",
-    "suffix: kg CO2": "[kg CO2]",
-    "suffix: t CO2": "[t CO2]",
-    "suffix: tkm": "[tkm]",
-    "suffix: g/kWh": "[g/kWh]",
+    "suffix:cores": "[cores]",
+    "suffix:kg CO2": "[kg CO2]",
+    "suffix:t CO2": "[t CO2]",
+    "suffix:tkm": "[tkm]",
+    "suffix:g/kWh": "[g/kWh]",
+    "suffix:km": "km]",
 }
 PLAIN: Final = {"short", "none"}
 """Units of what is counted, and of tables, whose columns have their own."""
@@ -103,6 +105,7 @@ def test_no_panel_lies_on_another(name: str) -> None:
 def test_a_panel_says_what_it_answers_and_in_which_unit(panel: Mapping[str, Any]) -> None:
     assert re.fullmatch(r"(?s)[A-Z].{10,}\.", panel["description"])
     unit = panel["fieldConfig"]["defaults"]["unit"]
+    assert unit.startswith("suffix:") or unit in vars(units).values()
     assert unit in IN_TITLE.keys() | PLAIN
     if panel["type"] == "heatmap":
         unit = panel["options"]["yAxis"]["unit"]
@@ -112,7 +115,7 @@ def test_a_panel_says_what_it_answers_and_in_which_unit(panel: Mapping[str, Any]
     for override in panel["fieldConfig"]["overrides"]:
         (of_column,) = (each["value"] for each in override["properties"] if each["id"] == "unit")
         named = IN_TITLE.get(of_column, f"[{of_column}]").strip("[]")
-        assert named in panel["title"] or of_column == "lengthkm"
+        assert named in panel["title"]
 
 
 @pytest.mark.parametrize("panel", all_panels())

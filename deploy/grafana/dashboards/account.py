@@ -187,6 +187,7 @@ def build() -> Dashboard:
         "with the latest activities; any other can be typed.",
         since="now-1y",
         refresh="5m",
+        has_history=True,
         variables=[one_of("account", "Account", latest)],
         sections=[balance(), over_time(), statement()],
     )

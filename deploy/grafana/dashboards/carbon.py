@@ -246,6 +246,7 @@ def build() -> Dashboard:
         "when? By the time of the activity, not of its record.",
         since="now-1y",
         refresh="5m",
+        has_history=True,
         variables=[
             chosen(name, label, f"SELECT DISTINCT {name} FROM ledger ORDER BY {name}")
             for name, label in zip(CHOICES, ("Programme", "Region", "Vehicle class"), strict=True)

@@ -36,6 +36,8 @@ from grafana_foundation_sdk.models.dashboard import DynamicConfigValue, Threshol
 from deploy.grafana.dashboards.sources import Query
 
 TAG: Final = "carbonflow"
+SAMPLE_FROM_MS: Final = 1_606_780_800_000
+"""A month before the sample begins, 2020-12-01: it begins with 2021 in its own time zones."""
 GOOD: Final = "green"
 WATCH: Final = "orange"
 ACT: Final = "red"
@@ -280,6 +282,7 @@ def page(
     refresh: str,
     variables: Sequence[QueryVariable] = (),
     sections: Sequence[Section],
+    has_history: bool = False,
 ) -> dashboard.Dashboard:
     """Return a dashboard, with links to the others.
 
@@ -291,6 +294,7 @@ def page(
         refresh: How often it asks again.
         variables: What can be chosen.
         sections: Its panels.
+        has_history: It goes by the time of activities, those of the demo's sample among them.
     """
     others = (
         DashboardLink("Carbonflow")
@@ -313,6 +317,14 @@ def page(
         .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
         .link(others)
     )
+    if has_history:
+        made.link(
+            DashboardLink("Since 2021, as the sample")
+            .type(dashboard.DashboardLinkType.LINK)
+            .url(f"/d/{uid}?from={SAMPLE_FROM_MS}&to=now")
+            .placement("")
+            .include_vars(True)
+        )
     for variable in variables:
         made.with_variable(variable)
     for section in sections:

@@ -312,6 +312,7 @@ def build() -> Dashboard:
         "programme chooses among activities; refusals and rates are of all.",
         since="now-1y",
         refresh="5m",
+        has_history=True,
         variables=[
             chosen(
                 "programme", "Programme", "SELECT DISTINCT programme FROM ledger ORDER BY programme"

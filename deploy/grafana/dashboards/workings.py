@@ -69,7 +69,7 @@ def slices() -> Section:
                 ),
                 unit=COUNT,
                 why="How many slices were in each stage at a time: seconds of work in each "
-                "second. `step` near the number of workers means that they are fully loaded.",
+                "second. The largest is what a loaded worker waits for.",
                 is_stacked=True,
             ),
         ],
@@ -104,6 +104,7 @@ def refusals() -> Section:
                     legend="{{topic}} {{code}}",
                 ),
                 unit=PER_S,
+                width=24,
                 why="Records whose activity the sink could not store. The worker refuses the same "
                 "ones.",
             ),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-SCRAPE_S: Final = 1
+SCRAPE_S: Final = 2
 """How far apart the scrapes of these tests are, as `timeInterval` tells the data source."""
 
 Choices = Mapping[str, tuple[str, ...] | None]

@@ -55,8 +55,8 @@ def test_what_grafana_would_not_know_raises(text: str) -> None:
 def test_a_rate_is_taken_over_four_scrapes_at_least() -> None:
     text = 'rate(x{instance=~"$worker"}[$__rate_interval])'
     short, long = Range(0, 60, 1), Range(0, 60, 30)
-    assert promql(text, short, {"worker": None}) == 'rate(x{instance=~".*"}[4s])'
+    assert promql(text, short, {"worker": None}) == 'rate(x{instance=~".*"}[8s])'
     chosen = {"worker": ("a.b:1", "c")}
-    assert promql(text, long, chosen) == r'rate(x{instance=~"a\\.b:1|c"}[31s])'
+    assert promql(text, long, chosen) == r'rate(x{instance=~"a\\.b:1|c"}[32s])'
     with pytest.raises(ExpandingError):
         promql("rate(x[$__rateinterval])", short, {})

@@ -17,6 +17,7 @@ from typing import Any, Final
 import pytest
 from clickhouse_connect.driver.query import QueryResult
 
+from deploy.grafana.dashboards.panels import SAMPLE_FROM_MS
 from tests.deploy.grafana.expanding import Choices, Range, promql, sql
 from tests.deploy.grafana.provisioned import (
     CLICKHOUSE,
@@ -29,10 +30,9 @@ from tests.deploy.grafana.provisioned import (
 from tests.deploy.grafana.traffic import DRIVER, REPEATS, Watched, watched
 
 POINTS_MAX: Final = 1000
+FROM_S: Final = SAMPLE_FROM_MS // 1000
 LINES: Final = 0
 """How the plugin's `format` says that an answer is lines over time."""
-SAMPLE_FROM_S: Final = 1_606_780_800
-"""A month before the sample begins: 2021 in its own time zones."""
 
 ZERO_WHEN_WELL: Final = {
     "pipeline: Lag of workers [events]",
@@ -76,7 +76,7 @@ def everything(asked: Asked) -> Choices:
 def stored(asked: Asked, seen: Watched, chosen: Choices) -> QueryResult:
     """Return what the store answers to a panel over all years."""
     to_s = int(time.time()) + 60
-    when = Range(SAMPLE_FROM_S, to_s, (to_s - SAMPLE_FROM_S) // POINTS_MAX)
+    when = Range(FROM_S, to_s, (to_s - FROM_S) // POINTS_MAX)
     return seen.store.query(sql(asked.text, when, chosen))
 
 

@@ -7,6 +7,7 @@ answer without a row or with nothing but nulls, NaN or, but for a few, zeros is 
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -80,13 +81,18 @@ def stored(asked: Asked, seen: Watched, chosen: Choices) -> QueryResult:
     return seen.store.query(sql(asked.text, when, chosen))
 
 
-def measured(asked: Asked, seen: Watched, chosen: Choices) -> list[list[float]]:
-    """Return what Prometheus answers to a panel over the time of the traffic: a list a series."""
+def measured(asked: Asked, seen: Watched, chosen: Choices) -> list[dict[str, Any]]:
+    """Return what Prometheus answers to a panel over the time of the traffic: its series."""
     now_s = int(time.time())
     when = Range(seen.began_s, now_s, 1)
     expr = promql(asked.text, when, chosen)
-    found = seen.prometheus.range(expr, start_s=seen.began_s, end_s=now_s, step_s=1)
-    return [[float(value) for _, value in series["values"]] for series in found]
+    return seen.prometheus.range(expr, start_s=seen.began_s, end_s=now_s, step_s=1)
+
+
+def values(series: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return the numbers of all series that are numbers."""
+    found = [float(value) for each in series for _, value in each["values"]]
+    return [value for value in found if not math.isnan(value)]
 
 
 def numbers(answer: QueryResult) -> list[float]:
@@ -95,12 +101,11 @@ def numbers(answer: QueryResult) -> list[float]:
     return [value for value in found if not math.isnan(value)]
 
 
-def answered(asked: Asked, series: Sequence[Sequence[float]]) -> None:
+def answered(asked: Asked, found: Sequence[float]) -> None:
     """Fail unless there is something to show."""
-    values = [value for each in series for value in each if not math.isnan(value)]
-    assert values, "nothing, or nothing that is a number"
+    assert found, "nothing, or nothing that is a number"
     if f"{asked.page}: {asked.panel['title']}" not in ZERO_WHEN_WELL:
-        assert any(values), "nothing but zeros"
+        assert any(found), "nothing but zeros"
 
 
 def named(asked: Asked) -> str:
@@ -110,7 +115,21 @@ def named(asked: Asked) -> str:
 
 @pytest.mark.parametrize("asked", queries(PROMETHEUS), ids=named)
 def test_prometheus_has_an_answer(asked: Asked, seen: Watched) -> None:
-    answered(asked, measured(asked, seen, everything(asked)))
+    series = measured(asked, seen, everything(asked))
+    answered(asked, values(series))
+    named_by = set(re.findall(r"\{\{(\w+)\}\}", asked.target.get("legendFormat", "")))
+    assert all(named_by <= each["metric"].keys() for each in series)
+
+
+@pytest.mark.parametrize(
+    "asked", [each for each in queries(PROMETHEUS) if "$worker" in each.text], ids=named
+)
+def test_a_worker_can_be_chosen(asked: Asked, seen: Watched) -> None:
+    (variable,) = variables(pages()[asked.page])
+    (worker,) = options(variable, seen)
+    answered(asked, values(measured(asked, seen, {"worker": (worker,)})))
+    of_nobody = values(measured(asked, seen, {"worker": ("nobody:1",)}))
+    assert not any(of_nobody)
 
 
 @pytest.mark.parametrize("asked", queries(CLICKHOUSE), ids=named)
@@ -120,7 +139,7 @@ def test_the_store_has_an_answer(asked: Asked, seen: Watched) -> None:
     if asked.panel["type"] == "table" and not numbers(answer):
         assert answer.result_rows, "a table of words alone has some"
     else:
-        answered(asked, [numbers(answer)])
+        answered(asked, numbers(answer))
 
 
 @pytest.mark.parametrize(
@@ -138,9 +157,9 @@ def test_nothing_is_no_answer(source: str, key: str, text: str, seen: Watched) -
     one = queries(source)[0]
     asked = replace(one, target={**one.target, key: text})
     found = (
-        measured(asked, seen, everything(asked))
+        values(measured(asked, seen, everything(asked)))
         if source == PROMETHEUS
-        else [numbers(stored(asked, seen, everything(asked)))]
+        else numbers(stored(asked, seen, everything(asked)))
     )
     with pytest.raises(AssertionError, match="nothing"):
         answered(asked, found)

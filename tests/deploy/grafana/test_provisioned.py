@@ -30,6 +30,7 @@ from tests.deploy.grafana.provisioned import (
     queries,
     variables,
 )
+from tests.pages import first_words
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 NAMES: Final = ("account", "carbon", "pipeline", "quality")
@@ -147,6 +148,15 @@ def test_a_query_is_one_that_the_plugin_takes_as_it_is(asked: Asked) -> None:
     assert (target["queryType"], target["format"]) in {("timeseries", 0), ("table", 1)}
     is_lines = asked.panel["type"] == "timeseries"
     assert is_lines == (target["queryType"] == "timeseries")
+
+
+@pytest.mark.parametrize("asked", queries(PROMETHEUS), ids=lambda asked: asked.name)
+def test_a_metric_is_one_of_the_reference(asked: Asked) -> None:
+    reference = (ROOT / "docs/reference.md").read_text("utf-8")
+    documented = set(first_words(reference)) | {"up"}
+    used = set(re.findall(r"\b(?:carbonflow|process)_\w+|\bup\b", asked.text))
+    assert used
+    assert {re.sub(r"_(bucket|sum|count)$", "", each) for each in used} <= documented
 
 
 @pytest.mark.parametrize("asked", queries(CLICKHOUSE), ids=lambda asked: asked.name)

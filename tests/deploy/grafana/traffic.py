@@ -39,7 +39,7 @@ from sinks.metrics import VerifyMetrics
 from streams.warm import SESSION
 from tests.api.gateway.served import Gateway, served
 from tests.deploy.grafana.expanding import SCRAPE_S
-from tests.prometheus_server import PrometheusServer, write_config
+from tests.prometheus_server import PrometheusServer, install, write_config
 
 EVENTS: Final = 9_000
 PARTITIONS: Final = 4
@@ -79,6 +79,7 @@ def watched(folder: Path) -> Iterator[Watched]:
         worker_environ=SETTINGS,
     )
     view = Quiet(Console(stderr=True))
+    install()  # Before anything starts: where it cannot be, the test skips.
     with ExitStack() as parts:
         stack = parts.enter_context(running(settings, tell=view.tell))
         prepare(stack, load_release().factors, view=view)
@@ -109,6 +110,7 @@ def watched(folder: Path) -> Iterator[Watched]:
         began_s = int(time.time())
         _go_on(stack, now_ms)
         _ask(gateway, api, _session(2, now_ms))
+        stack.settle(_unseen)  # The gateway has let one in.
         rows = stack.read().sink_rows
         prometheus.until(
             lambda: (

@@ -46,7 +46,7 @@ class Owned:
         limit: Learns how long slices take.
         rules: Answers with the rules in force.
         assignment: Answers with the partitions assigned to this worker.
-        highwater: Answers with the end of a partition as far as the last fetch knew.
+        left: Answers with how many offsets of a partition, from one on, are not worked yet.
         lookup: Asks the store about late events; None where they are refused.
         release: Lets the partition of a late lane be fetched again; goes with it.
     """
@@ -59,14 +59,14 @@ class Owned:
         *,
         rules: Callable[[], Rules],
         assignment: Callable[[], Collection[TP]],
-        highwater: Callable[[TP], int | None],
+        left: Callable[[TP, int], int],
         lookup: Lookup | None = None,
         release: Callable[[TP], None] | None = None,
     ) -> None:
         self._settings = settings
         self._rules = rules
         self._assignment = assignment
-        self._highwater = highwater
+        self._left = left
         self._metrics = metrics
         self._limit = limit
         self._books: dict[int, Book] = {}
@@ -177,7 +177,7 @@ class Owned:
             # The end of a lane is a marker that no slice passes: idle, it is at its end.
             if topic in ORIGINAL_OF and not (self._lanes and self._lanes.is_busy(tp)):
                 return 0.0
-            return float(max(0, (self._highwater(tp) or 0) - book.next_offset[topic]))
+            return float(self._left(tp, book.next_offset[topic]))
 
         def age_s() -> float:
             return max(0.0, time.time() - book.reached_ms[topic] / 1000) if lag() else 0.0

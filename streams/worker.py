@@ -156,7 +156,7 @@ def _add_agent(
         rules=lambda: rules.current,
         # The application makes its consumer when it starts.
         assignment=lambda: app.consumer.assignment(),  # noqa: PLW0108
-        highwater=lambda tp: app.consumer.highwater(tp),  # noqa: PLW0108
+        left=lambda tp, offset: cast(SliceConsumer, app.consumer).left(tp, offset),
         lookup=lookup,
         release=lambda tp: cast(SliceConsumer, app.consumer).release(tp),
     )

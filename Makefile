@@ -15,7 +15,7 @@ OF_BROKERS := tests/kafka tests/chaos tests/fuzz
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test tests-of-brokers tests-else check pages docs rules simulate chaos fuzz sbom audit bench bench-full clean
+.PHONY: help install demo test tests-of-brokers tests-else check dashboards pages docs rules simulate chaos fuzz sbom audit bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ check: $(STAMP) ## Lint, types and the import rule.
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+dashboards: $(STAMP) ## Write the dashboards of Grafana and docs/dashboards.md from their code.
+	@$(BIN)/python -m deploy.grafana.generate
 
 pages: $(STAMP) ## Write what is made of the code: AsyncAPI, OpenAPI, topics, commands, NOTICE.md.
 	@$(BIN)/carbonflow asyncapi > docs/asyncapi.yaml

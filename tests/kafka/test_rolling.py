@@ -35,7 +35,7 @@ from sinks.migrate import migrate
 from sinks.verify import verify
 from sinks.writer import ROUTES
 from tests.chaos.store import Store
-from tests.kafka.pipeline import Pipeline, pipeline, until
+from tests.kafka.pipeline import PARTITIONS, Pipeline, pipeline, until
 from tests.kafka.server import KafkaServer
 from tests.kafka.test_pipeline import check_books
 
@@ -51,6 +51,7 @@ READY_S_MAX: Final = 120.0
 STANDING_S_MAX: Final = 60.0
 """A worker that takes longer to come back is lost to its group; some seconds are usual."""
 
+NUMBERS: Final = list(range(PARTITIONS))
 AWAY: Final = "carbonflow: the broker "
 
 Kind = Literal["worker", "sink", "api"]
@@ -219,10 +220,15 @@ def test_a_rolling_restart_loses_nothing_and_sends_nobody_away(
             async with made.flowing(FLOW_S):
                 for part in (*workers, sink, api):
                     await part.until_ready()
-                # The first took all partitions, and gave some to the second; then both have worked.
-                await made.until_done(made.sent)
                 serving, answered, standing = [api], Counter[int](), Standing()
-                owned = [worker.partitions() for worker in workers]
+                owned: list[set[int]] = []
+
+                async def shared() -> bool:
+                    """The first took all partitions, and has given some to the second."""
+                    owned[:] = [await asyncio.to_thread(each.partitions) for each in workers]
+                    return all(owned) and sorted(n for each in owned for n in each) == NUMBERS
+
+                await until(shared)
                 async with asyncio.TaskGroup() as tasks:
                     beside = [
                         tasks.create_task(standing.watch(made)),
@@ -254,7 +260,6 @@ def test_a_rolling_restart_loses_nothing_and_sends_nobody_away(
             assert answered.total() > 20
             # Whose a partition is has not changed.
             assert [worker.partitions() for worker in workers] == owned
-            assert sorted(number for each in owned for number in each) == [0, 1, 2, 3]
             return stood_s
 
     stood_s = asyncio.run(play())

@@ -15,7 +15,7 @@ OF_BROKERS := tests/kafka tests/chaos tests/fuzz
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test tests-of-brokers tests-else check dashboards pages docs simulate chaos fuzz sbom audit bench bench-full clean
+.PHONY: help install demo test tests-of-brokers tests-else check dashboards pages docs rules simulate chaos fuzz sbom audit bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -61,6 +61,11 @@ pages: $(STAMP) ## Write what is made of the code: AsyncAPI, OpenAPI, topics, co
 
 docs: $(STAMP) ## Build the site of docs/ into build/site, every warning an error.
 	@$(BIN)/python -m docsite build
+
+rules: $(STAMP) ## Write the alerts for Kubernetes from deploy/prometheus/rules.
+	@mkdir -p build
+	@$(BIN)/python deploy/kubernetes/rules.py > build/rules.yaml
+	@mv build/rules.yaml deploy/kubernetes/components/alerts/rules.yaml
 
 simulate: $(STAMP) ## Play SEEDS bad days of simulated workers, and check the books after each.
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)

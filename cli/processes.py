@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
+    from schemas.probes import Signs
     from schemas.settings import BrokerSettings
     from sinks.connect import StoreSettings
 
 _METRICS = (
-    "\n\n\b\nMetrics are served on CARBONFLOW_METRICS_HOST (127.0.0.1) and\n"
+    "\n\n\b\nMetrics and health are served on CARBONFLOW_METRICS_HOST (127.0.0.1) and\n"
     "CARBONFLOW_METRICS_PORT (0, which is nowhere). CARBONFLOW_LOG_LEVEL is the level of the\n"
     "log (INFO)."
 )
@@ -84,6 +85,7 @@ def sink() -> None:
     from prometheus_client import CollectorRegistry
 
     from schemas.certificates import CertificateMetrics
+    from schemas.probes import Signs
     from sinks.connect import StoreSettings, connect
     from sinks.metrics import SinkMetrics
     from sinks.sink import SinkError, SinkSettings, run_sink
@@ -95,16 +97,16 @@ def sink() -> None:
     served = settings_of(MetricsSettings)
     log_to_stderr(settings_of(LogSettings))
     use_registered(settings)
-    registry = CollectorRegistry()
+    registry, signs = CollectorRegistry(), Signs()
     metrics = SinkMetrics(registry)
     CertificateMetrics(registry, trusted_files(settings, store))
 
     async def run() -> None:
-        await run_sink(settings, client, metrics, asked_to_stop())
+        await run_sink(settings, client, metrics, asked_to_stop(), signs)
 
     with store_at(store):
         client = connect(store)
-        serve_metrics(registry, served)
+        serve_metrics(registry, served, signs)
         try:
             with broker_at(settings):
                 asyncio.run(run())
@@ -263,19 +265,31 @@ def trusted_files(broker: BrokerSettings, store: StoreSettings) -> dict[str, Pat
     }
 
 
-def serve_metrics(registry: CollectorRegistry, settings: MetricsSettings) -> None:
-    """Serve a registry, with what the system knows about this process, unless it is switched off.
+def serve_metrics(
+    registry: CollectorRegistry, settings: MetricsSettings, signs: Signs | None = None
+) -> None:
+    """Serve health and metrics, with what the system knows of this process; unless switched off.
+
+    Args:
+        registry: The metrics.
+        settings: Where.
+        signs: How the process is; where None it is well as long as it answers.
 
     Raises:
-        Failure: Its port cannot be had.
+        Failure: The port cannot be had.
     """
-    from prometheus_client import ProcessCollector, start_http_server
+    from prometheus_client import ProcessCollector
+
+    from schemas.probes import Signs, serve_probes
 
     if not settings.metrics_port:
         return
     ProcessCollector(registry=registry)
+    if signs is None:
+        signs = Signs()
+        signs.waits_for(str)
     try:
-        start_http_server(settings.metrics_port, settings.metrics_host, registry)
+        serve_probes(registry, signs, host=settings.metrics_host, port=settings.metrics_port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise _taken(settings) from error

@@ -35,6 +35,7 @@ from aiokafka.errors import CommitFailedError
 
 from schemas.fetching import FETCH_WAIT_MS_MAX, fetch_columns
 from schemas.pacing import pace
+from schemas.probes import Signs
 from schemas.settings import BrokerSettings
 from sinks.connect import Client, database_name
 from sinks.held import Held
@@ -97,7 +98,11 @@ class SinkSettings(BrokerSettings):
 
 
 async def run_sink(
-    settings: SinkSettings, client: Client, metrics: SinkMetrics, stop: asyncio.Event
+    settings: SinkSettings,
+    client: Client,
+    metrics: SinkMetrics,
+    stop: asyncio.Event,
+    signs: Signs | None = None,
 ) -> None:
     """Run the sink until `stop` is set.
 
@@ -106,6 +111,7 @@ async def run_sink(
         client: Client to the store, whose database is migrated.
         metrics: Where it counts.
         stop: Set it to end; what was collected is inserted and committed first.
+        signs: Where it says how it is.
 
     Raises:
         SinkError: The topics did not appear in time.
@@ -125,6 +131,8 @@ async def run_sink(
         # A rebalance waits for the insert under way.
         rebalance_timeout_ms=max(60_000, settings.sink_session_ms),
     )
+    signs = signs or Signs()
+    alive = asyncio.create_task(signs.keep())
     try:
         await consumer.start()
         pace(consumer)
@@ -135,11 +143,13 @@ async def run_sink(
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="sink") as threads:
             writer = Writer(client, database=settings.database)
             sink = _Sink(settings, consumer, writer, metrics, names, threads)
+            signs.waits_for(sink.waits_for)
             consumer.subscribe(list(names), listener=sink)
             while not stop.is_set():
                 await sink.turn()
             await sink.finish()
     finally:
+        alive.cancel()
         await consumer.stop()
 
 
@@ -182,6 +192,7 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         self._busy = asyncio.Lock()
         self._held = Held()
         self._assignment = 0
+        self._has_joined = False
         self._due_s = time.monotonic()
         self._committed: dict[TopicPartition, int] = {}
         self._last_ms: dict[TopicPartition, int] = {}
@@ -189,12 +200,18 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Finish what is being written; forget what isn't, whoever owns it next reads it again."""
         log.info("sink gives up %d partitions", len(revoked))
+        self._has_joined = False
         async with self._busy:
             self._forget()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Say so."""
         log.info("sink owns %d partitions", len(assigned))
+        self._has_joined = True
+
+    def waits_for(self) -> str:
+        """Return what it waits for; empty where it stores what comes."""
+        return "" if self._has_joined else "the group has not taken it in yet"
 
     async def turn(self) -> None:
         """Write and commit what is held, and collect what comes next meanwhile."""

@@ -70,6 +70,7 @@ class Owned:
         self._metrics = metrics
         self._limit = limit
         self._books: dict[int, Book] = {}
+        self._opening: set[int] = set()
         self._underway: dict[int, asyncio.Task[None]] = {}
         self._revocations = 0
         self._breaker = Breaker(
@@ -148,22 +149,30 @@ class Owned:
         rules = self._rules()
         book = self._books.get(part.partition)
         if book is None:
-            if self._recalling is None:
-                self._recalling = asyncio.create_task(self._recall())
-            await self._recalling
-            with self._metrics.restoring.one():
-                book = await Book.open(
-                    self._settings, part.partition, self._breaker, partitions=rules.partitions
-                )
-            self._books[part.partition] = book
-            for topic in self._settings.source_topics:
-                self._watch(book, topic)
+            self._opening.add(part.partition)
+            try:
+                book = await self._open(part.partition, rules)
+            finally:
+                self._opening.remove(part.partition)
         async with self._room.taken(len(part)):
             worked = await book.work(part, rules)
         self._garbage.after_slice()
         if worked is not None:
             self._limit.worked(len(worked.part), sum(worked.seconds.values()))
             self._metrics.worked(worked, accounts=len(book.accounts))
+
+    async def _open(self, partition: int, rules: Rules) -> Book:
+        if self._recalling is None:
+            self._recalling = asyncio.create_task(self._recall())
+        await self._recalling
+        with self._metrics.restoring.one():
+            book = await Book.open(
+                self._settings, partition, self._breaker, partitions=rules.partitions
+            )
+        self._books[partition] = book
+        for topic in self._settings.source_topics:
+            self._watch(book, topic)
+        return book
 
     async def _recall(self) -> None:
         """Let the breaker go on from where it was in the process before, once for all books."""
@@ -183,6 +192,12 @@ class Owned:
             return max(0.0, time.time() - book.reached_ms[topic] / 1000) if lag() else 0.0
 
         self._metrics.watch(topic, book.partition, lag=lag, age_s=age_s)
+
+    def waits_for(self) -> str:
+        """Return what its partitions wait for; empty where they are worked."""
+        if not self._opening:
+            return ""
+        return f"it opens the books of partitions {', '.join(map(str, sorted(self._opening)))}"
 
     async def finish(self) -> None:
         """Wait for the slices under way; late ones that wait for the store are left."""

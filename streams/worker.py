@@ -20,12 +20,13 @@ import faust
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from faust.types import TP
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector
 from yarl import URL
 
 from carbon.programmes import Programme
 from producers.programmes.load import load_programmes
 from schemas.certificates import CertificateMetrics
+from schemas.probes import Signs, serve_probes
 from schemas.reaching import denied, obstacle
 from sinks.connect import StoreSettings
 from streams.allocator import keep_little
@@ -43,6 +44,7 @@ log = logging.getLogger("carbonflow.worker")
 
 WRITTEN_TOPICS: Final = ("transfers", "account-balances", "refusals")
 POLL_S: Final = 0.5
+NOT_JOINED: Final = "the group has not taken it in yet"
 
 
 class NotJoined(RuntimeError):
@@ -76,8 +78,7 @@ def run_worker(settings: WorkerSettings, store: StoreSettings | None) -> int:
     began = time.monotonic()
     warm_up()
     log.info("kernels ready after %.1f s", time.monotonic() - began)
-    partitions = asyncio.run(_partitions(settings))
-    registry = CollectorRegistry()
+    registry, signs = CollectorRegistry(), Signs()
     metrics = WorkerMetrics(registry)
     if settings.metrics_port:
         ProcessCollector(registry=registry)
@@ -85,8 +86,9 @@ def run_worker(settings: WorkerSettings, store: StoreSettings | None) -> int:
         if store is not None:
             certificates["CARBONFLOW_CLICKHOUSE_CAFILE"] = store.clickhouse_cafile
         CertificateMetrics(registry, certificates)
-        start_http_server(settings.metrics_port, settings.metrics_host, registry)
-    app = build_app(settings, programmes, partitions, metrics, store)
+        serve_probes(registry, signs, host=settings.metrics_host, port=settings.metrics_port)
+    partitions = asyncio.run(_partitions(settings))
+    app = build_app(settings, programmes, partitions, metrics, store, signs)
     worker = faust.Worker(
         app, loglevel=logging.WARNING, override_logging=False, quiet=True, redirect_stdouts=False
     )
@@ -103,6 +105,7 @@ def build_app(
     partitions: int,
     metrics: WorkerMetrics,
     store: StoreSettings | None = None,
+    signs: Signs | None = None,
 ) -> faust.App:
     """Return the Faust application that works slices; nothing is opened yet."""
     urls = [URL(f"kafka://{server.strip()}") for server in settings.bootstrap.split(",")]
@@ -137,7 +140,8 @@ def build_app(
         slice_limit=limit,
     )
     rules = LiveRules(settings, programmes, partitions)
-    _add_agent(app, settings, rules, metrics, limit, Lookup(settings, store) if store else None)
+    lookup = Lookup(settings, store) if store else None
+    _add_agent(app, settings, rules, metrics, limit, lookup, signs or Signs())
     return app
 
 
@@ -148,6 +152,7 @@ def _add_agent(
     metrics: WorkerMetrics,
     limit: SliceLimit,
     lookup: Lookup | None,
+    signs: Signs,
 ) -> None:
     owned = Owned(
         settings,
@@ -161,6 +166,7 @@ def _add_agent(
         release=lambda tp: cast(SliceConsumer, app.consumer).release(tp),
     )
     joined = asyncio.Event()
+    signs.waits_for(lambda: owned.waits_for() if joined.is_set() else NOT_JOINED)
     source = app.topic(
         *(settings.topic(name) for name in settings.source_topics),
         key_type=bytes,
@@ -187,6 +193,7 @@ def _add_agent(
             beside = [
                 asyncio.create_task(_follow(rules, metrics)),
                 asyncio.create_task(_join_in_time(joined, settings)),
+                asyncio.create_task(signs.keep()),
             ]
             try:
                 async for event in stream.events():

@@ -33,13 +33,23 @@ def granted(sql: str) -> dict[str, list[str]]:
     return grants
 
 
-def write_config(path: Path, grants: Mapping[str, Sequence[str]]) -> None:
-    """Write a configuration of chDB in which each user is a role."""
+def write_config(
+    path: Path, grants: Mapping[str, Sequence[str]], *, backups: Path | None = None
+) -> None:
+    """Write a configuration of chDB in which each user is a role.
+
+    Args:
+        path: The file.
+        grants: GRANT statements by user; nobody is held to any where there are none.
+        backups: Folder that backups may be written to.
+    """
     root = ElementTree.Element("clickhouse")
+    if backups is not None:
+        put(root, "backups/allowed_path", f"{backups}/")
     put(root, "user_directories/users_xml/path", str(path))
     # As a server has it that asks for the most.
     for name in ("select_from_system_db_requires_grant", "table_engines_require_grant"):
-        put(root, f"access_control_improvements/{name}", "true")
+        put(root, f"access_control_improvements/{name}", "true" if grants else "false")
     put(root, "profiles/default")
     put(root, "quotas/default")
     for user, queries in grants.items():
@@ -50,7 +60,8 @@ def write_config(path: Path, grants: Mapping[str, Sequence[str]]) -> None:
     put(root, "users/default/networks/ip", "::/0")
     put(root, "users/default/profile", "default")
     put(root, "users/default/quota", "default")
-    put(root, "users/default/grants/query", f"GRANT {', '.join(grants)}")
+    if grants:
+        put(root, "users/default/grants/query", f"GRANT {', '.join(grants)}")
     ElementTree.ElementTree(root).write(path, encoding="unicode")
 
 

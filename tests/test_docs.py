@@ -5,16 +5,12 @@ codes, the catalogue, commands, routes) and compared with the tables of the page
 cannot fall behind in silence.
 """
 
-import ast
-import inspect
 import re
-import textwrap
 from dataclasses import MISSING, Field, fields, is_dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+from urllib.request import Request, urlopen
 
-import click
 import pytest
 from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -31,11 +27,13 @@ from cli.main import carbonflow
 from producers.client.settings import ClientSettings
 from schemas.catalogue import TOPICS
 from schemas.certificates import CertificateMetrics
+from schemas.probes import Signs, serve_probes
 from schemas.settings import variables
 from sinks.metrics import FollowingMetrics, SinkMetrics, VerifyMetrics
 from sinks.queries import Queries
 from streams.metrics import WorkerMetrics
 from streams.settings import WorkerSettings
+from tests.commands import READ, commands
 from tests.pages import ROOT, first_words, rows, section, words
 
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
@@ -47,16 +45,6 @@ SOURCES = [path for floor in ("cli", "embedded") for path in (ROOT / floor).rglo
 # Commands
 
 
-def commands(group: click.Group, prefix: str = "") -> dict[str, click.Command]:
-    found: dict[str, click.Command] = {}
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            found |= commands(command, f"{prefix}{name} ")
-        else:
-            found[prefix + name] = command
-    return found
-
-
 def test_every_command_is_documented_and_no_other() -> None:
     assert sorted(first_words(section(REFERENCE, "Commands"))) == sorted(commands(carbonflow))
 
@@ -64,37 +52,6 @@ def test_every_command_is_documented_and_no_other() -> None:
 # Settings
 
 
-def classes_read(function: Any, seen: set[Any]) -> set[type]:
-    """Return the settings classes that a function of cli reads, or those it calls there."""
-    function = inspect.unwrap(function)
-    if function in seen:
-        return set()
-    seen.add(function)
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    known = dict(function.__globals__)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            module = import_module(node.module)
-            known |= {name.asname or name.name: getattr(module, name.name) for name in node.names}
-    found: set[type] = set()
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-            continue
-        if node.func.id == "settings_of":
-            assert isinstance(node.args[0], ast.Name)
-            found.add(known[node.args[0].id])
-            continue
-        called = known.get(node.func.id)
-        if inspect.isfunction(called) and called.__module__.startswith("cli."):
-            found |= classes_read(called, seen)
-    return found
-
-
-READ = {
-    name: read
-    for name, command in commands(carbonflow).items()
-    if (read := classes_read(command.callback, set()))
-}
 # The client is in no command: programs of producers read its settings.
 CLASSES = sorted(
     {ClientSettings, *(each for read in READ.values() for each in read)},
@@ -335,6 +292,16 @@ def test_routes_of_the_gateway_are_those_of_its_applications(tmp_path: Path) -> 
     }
     own = {f"GET {path}" for path in (app.docs_url, app.openapi_url)}
     assert sorted(first_words(section(REFERENCE, "Routes of the gateway"))) == sorted(served | own)
+
+
+def test_routes_of_worker_sink_and_verify_are_those_of_their_probes() -> None:
+    signs = Signs()
+    signs.waits_for(str)
+    port = serve_probes(CollectorRegistry(), signs, host="127.0.0.1", port=0)
+    for route in first_words(section(REFERENCE, "Routes of worker, sink and verify")):
+        method, path = route.split()
+        with urlopen(Request(f"http://127.0.0.1:{port}{path}", method=method)) as answer:
+            assert answer.status == 200
 
 
 # Everything

@@ -7,6 +7,8 @@ from typing import Final
 
 import pytest
 
+from cli.main import carbonflow
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 DOCKERFILE: Final = (ROOT / "deploy" / "Dockerfile").read_text()
 PINNED: Final = re.compile(r"[\w./-]+:\d+\.\d+[\w.-]*")
@@ -48,6 +50,14 @@ def test_every_package_is_copied() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     found = project["tool"]["setuptools"]["packages"]["find"]["include"]
     assert {name.rstrip("*") for name in found} <= set(copied_from_the_repository())
+
+
+def test_the_commands_it_names_exist() -> None:
+    head = DOCKERFILE.split("\n# Build it")[0].replace("\n# ", " ")
+    named = re.findall(r"\w+", head.partition("which part of it runs:")[2])
+    commands = set(named) - {"or", "what", "it", "does", "once"}
+    assert {"worker", "sink", "api", "gateway", "migrate"} <= commands
+    assert commands <= set(carbonflow.commands)
 
 
 def test_it_does_not_run_as_root() -> None:

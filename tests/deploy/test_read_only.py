@@ -184,18 +184,23 @@ def prepared(containers: Containers) -> Containers:
 
 
 def test_a_session_goes_all_the_way_through_read_only_services(prepared: Containers) -> None:
-    ports = {"CARBONFLOW_METRICS_PORT": "0"}
+    probed = {service: free_port() for service in ("worker-0", "sink", "api", "gateway")}
     api_port, gateway_port = free_port(), free_port()
     with ExitStack() as stack:
         services = {
-            "worker": running(prepared, "worker", **ports),
-            "sink": running(prepared, "sink", **ports),
-            "api": running(prepared, "api", CARBONFLOW_API_PORT=api_port),
+            "worker-0": running(prepared, "worker-0", CARBONFLOW_METRICS_PORT=probed["worker-0"]),
+            "sink": running(prepared, "sink", CARBONFLOW_METRICS_PORT=probed["sink"]),
+            "api": running(
+                prepared,
+                "api",
+                CARBONFLOW_API_PORT=api_port,
+                CARBONFLOW_API_METRICS_PORT=probed["api"],
+            ),
             "gateway": running(
                 prepared,
                 "gateway",
                 CARBONFLOW_GATEWAY_PORT=gateway_port,
-                CARBONFLOW_GATEWAY_METRICS_PORT=free_port(),
+                CARBONFLOW_GATEWAY_METRICS_PORT=probed["gateway"],
                 CARBONFLOW_GATEWAY_SENDERS_FILE=str(ROOT / "deploy/gateway/senders.toml"),
             ),
         }
@@ -224,8 +229,25 @@ def test_a_session_goes_all_the_way_through_read_only_services(prepared: Contain
             return posted(f"http://127.0.0.1:{gateway_port}/v1/charging-sessions")
 
         assert awaited("gateway", gated, alive)["accepted"] == LINES
+        for service, port in probed.items():
+            check = [word.replace("9101", port) for word in healthcheck(service)]
+            awaited(service, lambda check=check: well(check), alive)  # type: ignore[misc]
         for process in processes.values():
             assert kept(process, prepared.kernels) == {"stored", "used"}
+
+
+def healthcheck(service: str) -> list[str]:
+    """Return the command that says whether a service is well."""
+    test: list[str] = SERVICES[service]["healthcheck"]["test"]
+    assert test[0] == "CMD"
+    return test[1:]
+
+
+def well(check: list[str]) -> bool | None:
+    """Return whether a service is, None while it is not."""
+    own = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    done = subprocess.run(check, env={"PATH": own}, capture_output=True, check=False, timeout=60)
+    return True if done.returncode == 0 else None
 
 
 async def send(containers: Containers) -> None:
@@ -269,7 +291,7 @@ def kept(process: subprocess.Popen[str], kernels: Path) -> set[str]:
     return {*(["stored"] if shipped <= found else []), *(["used"] if found <= shipped else [])}
 
 
-@pytest.mark.parametrize("service", ["worker", "sink", "api", "gateway"])
+@pytest.mark.parametrize("service", ["worker-0", "sink", "api", "gateway"])
 @pytest.mark.parametrize(
     ("path", "writable"),
     [
@@ -294,7 +316,7 @@ def test_only_the_tmpfs_of_the_file_can_be_written(
 
 def test_a_service_is_nobody_and_can_become_nobody_else(containers: Containers) -> None:
     done = subprocess.run(
-        containers.command("worker", "cat", "/proc/self/status"),
+        containers.command("worker-0", "cat", "/proc/self/status"),
         capture_output=True,
         text=True,
         check=True,

@@ -150,8 +150,8 @@ class Pipeline:
                 await self._send_portion(producer)
 
     @asynccontextmanager
-    async def flowing(self) -> AsyncIterator[None]:
-        """Keep sending events until the block ends."""
+    async def flowing(self, every_s: float = FLOW_S) -> AsyncIterator[None]:
+        """Keep sending events, a portion at a time, until the block ends."""
         ended = asyncio.Event()
 
         async def flow() -> None:
@@ -159,7 +159,7 @@ class Pipeline:
                 while not ended.is_set():
                     await self._send_portion(producer)
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(ended.wait(), FLOW_S)
+                        await asyncio.wait_for(ended.wait(), every_s)
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(flow())

@@ -236,7 +236,7 @@ def _quiet_step(
             [source[at].event for at in rows], topic=place.topic, partition=place.partition
         )
         part.offsets[:] = [source[at].offset for at in rows]
-        with patch("schemas.columns.shipped", lambda: catalogue(current=False)):
+        with patch("schemas.columns.used", lambda: catalogue(current=False)):
             outcome = work(accounts, part, rules(released=flag))
         outcomes.append((rows, outcome))
     return accounts, outcomes

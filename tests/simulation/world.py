@@ -365,7 +365,7 @@ def simulated(
         "streams.stop.os": SimpleNamespace(_exit=leave),
         "streams.stop.logging": SimpleNamespace(shutdown=lambda: None),
         "streams.stop.log": leave,
-        "schemas.columns.shipped": lambda: catalogue(current=False),
+        "schemas.columns.used": lambda: catalogue(current=False),
     }
     patches = [patch(name, value) for name, value in replaced.items()]
     for one in patches:

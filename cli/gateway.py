@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.broker import settings_of
-from cli.logs import LogSettings, log_to_stderr
+from cli.logs import logged
 from cli.parsing import INSTANT, Failure, json_option
 from cli.printing import print_json
 from cli.processes import asked_to_stop, end_well_when_asked
@@ -36,7 +36,8 @@ TIDY_EVERY_S = 10.0
     "\b\nIt listens on CARBONFLOW_GATEWAY_HOST (127.0.0.1) and CARBONFLOW_GATEWAY_PORT (8090),\n"
     "and lets in who has a token of CARBONFLOW_GATEWAY_TOKENS_FILE; on 127.0.0.1 anybody, if\n"
     "there is none. Metrics and health are on CARBONFLOW_GATEWAY_METRICS_HOST (127.0.0.1) and\n"
-    "CARBONFLOW_GATEWAY_METRICS_PORT (8091). CARBONFLOW_LOG_LEVEL is the level of the log (INFO)."
+    "CARBONFLOW_GATEWAY_METRICS_PORT (8091). CARBONFLOW_LOG_LEVEL is the level of the log (INFO),\n"
+    "CARBONFLOW_LOG_FORMAT is json or text (auto: text in a terminal)."
 )
 def gateway() -> None:
     """Run the HTTP gateway: sessions and trips come in and go to Kafka; GET /docs describes it."""
@@ -50,6 +51,7 @@ def gateway() -> None:
     from api.gateway.settings import GatewaySettings
     from api.server import ListenError, serve
     from api.tokens import TokensError, read_tokens
+    from schemas.logs import LogSettings
 
     end_well_when_asked()
     settings = settings_of(GatewaySettings)
@@ -69,7 +71,6 @@ def gateway() -> None:
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
     kept = _kept(settings, senders)
-    log_to_stderr(log)
 
     async def run(intake: Intake) -> None:
         app = create_app(
@@ -93,7 +94,7 @@ def gateway() -> None:
         )
 
     try:
-        with Intake(settings, metrics) as intake:
+        with logged(log, "gateway", settings), Intake(settings, metrics) as intake:
             warm_up()  # The producer gets ready meanwhile, for which a first record would wait.
             # Records on their way are many and none of them is a cycle, but Python would walk them
             # all the time, and all modules now and then: 100 ms, in which nobody is answered.

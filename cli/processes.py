@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.broker import settings_of
-from cli.logs import LogSettings, log_to_stderr
+from cli.logs import logged
 from cli.outages import broker_at, store_at
 from cli.parsing import Failure, json_option
 from cli.printing import print_json
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _METRICS = (
     "\n\n\b\nMetrics are served on CARBONFLOW_METRICS_HOST (127.0.0.1) and\n"
     "CARBONFLOW_METRICS_PORT (0, which is nowhere). CARBONFLOW_LOG_LEVEL is the level of the\n"
-    "log (INFO)."
+    "log (INFO), CARBONFLOW_LOG_FORMAT is json or text (auto: text in a terminal)."
 )
 
 
@@ -51,6 +51,7 @@ class MetricsSettings:
 def worker() -> None:
     """Run one worker: activities become transfers and balances."""
     from carbon.programmes import ProgrammeError
+    from schemas.logs import LogSettings
     from sinks.connect import StoreSettings
     from streams.settings import WorkerSettings
     from streams.worker import TopicsMissing, run_worker
@@ -59,14 +60,17 @@ def worker() -> None:
     settings = settings_of(WorkerSettings)
     store = settings_of(StoreSettings) if settings.late_events == "ask" else None
     metrics = settings_of(MetricsSettings)
-    try:
-        sys.exit(run_worker(settings, store))
-    except (ProgrammeError, TopicsMissing) as error:
-        raise Failure(str(error)) from error
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise _taken(metrics) from error
-        raise Failure(str(error)) from error
+    read = [settings] if store is None else [settings, store]
+    log = settings_of(LogSettings)
+    with logged(log, "worker", *read, instance=settings.instance, quiet=()):
+        try:
+            sys.exit(run_worker(settings, store))
+        except (ProgrammeError, TopicsMissing) as error:
+            raise Failure(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise _taken(metrics) from error
+            raise Failure(str(error)) from error
 
 
 @click.command(
@@ -77,6 +81,7 @@ def sink() -> None:
     """Run one sink: everything on Kafka comes to rest in ClickHouse."""
     from prometheus_client import CollectorRegistry
 
+    from schemas.logs import LogSettings
     from sinks.connect import StoreSettings, connect
     from sinks.metrics import SinkMetrics
     from sinks.sink import SinkError, SinkSettings, run_sink
@@ -86,14 +91,15 @@ def sink() -> None:
     settings = settings_of(SinkSettings)
     store = settings_of(StoreSettings)
     served = settings_of(MetricsSettings)
-    log_to_stderr(settings_of(LogSettings))
+    log = settings_of(LogSettings)
     registry = CollectorRegistry()
     metrics = SinkMetrics(registry)
 
     async def run() -> None:
         await run_sink(settings, client, metrics, asked_to_stop())
 
-    with store_at(store):
+    instance = settings.sink_instance_id
+    with logged(log, "sink", settings, store, served, instance=instance), store_at(store):
         client = connect(store)
         _serve_metrics(registry, served)
         try:
@@ -110,7 +116,7 @@ def sink() -> None:
     "Metrics and health are on CARBONFLOW_API_METRICS_HOST (127.0.0.1) and\n"
     "CARBONFLOW_API_METRICS_PORT (8081). Balances come from their topic at CARBONFLOW_BOOTSTRAP,\n"
     "or from the store where CARBONFLOW_API_BALANCES is store. CARBONFLOW_LOG_LEVEL is the level\n"
-    "of the log (INFO)."
+    "of the log (INFO), CARBONFLOW_LOG_FORMAT is json or text (auto: text in a terminal)."
 )
 def api() -> None:
     """Run the HTTP API over ClickHouse; GET /docs describes it."""
@@ -121,6 +127,7 @@ def api() -> None:
     from api.server import ListenError, serve
     from api.settings import ApiSettings
     from api.tokens import TokensError
+    from schemas.logs import LogSettings
     from schemas.settings import BrokerSettings
     from sinks.connect import StoreSettings, connect
     from sinks.following import FollowedBalances
@@ -132,40 +139,44 @@ def api() -> None:
     settings = settings_of(ApiSettings)
     broker = settings_of(BrokerSettings)
     store = settings_of(StoreSettings)
-    log_to_stderr(settings_of(LogSettings))
     programmes = read_programmes()
-    with store_at(store):
-        queries = Queries(connect(store), database=store.database)
-    registry = CollectorRegistry()
-    followed = None
-    if settings.api_balances == "topic":
-        followed = FollowedBalances(broker, FollowingMetrics(registry))
-    try:
-        app = create_app(
-            queries, settings=settings, registry=registry, programmes=programmes, balances=followed
-        )
-    except TokensError as error:
-        raise Failure(f"CARBONFLOW_API_TOKENS_FILE: {error}") from error
-    service = create_service(queries, settings=settings, registry=registry, balances=followed)
+    with logged(settings_of(LogSettings), "api", settings, broker, store):
+        with store_at(store):
+            queries = Queries(connect(store), database=store.database)
+        registry = CollectorRegistry()
+        followed = None
+        if settings.api_balances == "topic":
+            followed = FollowedBalances(broker, FollowingMetrics(registry))
+        try:
+            app = create_app(
+                queries,
+                settings=settings,
+                registry=registry,
+                programmes=programmes,
+                balances=followed,
+            )
+        except TokensError as error:
+            raise Failure(f"CARBONFLOW_API_TOKENS_FILE: {error}") from error
+        service = create_service(queries, settings=settings, registry=registry, balances=followed)
 
-    async def run() -> None:
-        await serve(
-            app,
-            settings,
-            stop=asked_to_stop(),
-            service=service,
-            listening=lambda url: print(url, flush=True),
-            service_listening=lambda url: print(f"{url}/metrics", flush=True),
-            beside=followed.run if followed else None,
-        )
+        async def run() -> None:
+            await serve(
+                app,
+                settings,
+                stop=asked_to_stop(),
+                service=service,
+                listening=lambda url: print(url, flush=True),
+                service_listening=lambda url: print(f"{url}/metrics", flush=True),
+                beside=followed.run if followed else None,
+            )
 
-    try:
-        with broker_at(broker):
-            uvloop.run(run())
-    except (BrokenRecordError, ListenError) as error:
-        raise Failure(str(error)) from error
-    except OSError as error:  # Certificates of the broker that cannot be read.
-        raise Failure(_words(error)) from error
+        try:
+            with broker_at(broker):
+                uvloop.run(run())
+        except (BrokenRecordError, ListenError) as error:
+            raise Failure(str(error)) from error
+        except OSError as error:  # Certificates of the broker that cannot be read.
+            raise Failure(_words(error)) from error
 
 
 @click.command(

@@ -34,7 +34,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError
 
 from schemas.fetching import FETCH_WAIT_MS_MAX, fetch_columns
+from schemas.log_events import numbers_of, tell
 from schemas.pacing import pace
+from schemas.progress import Progress
 from schemas.settings import BrokerSettings
 from sinks.connect import Client, database_name
 from sinks.held import Held
@@ -51,6 +53,8 @@ IDLE_MS: Final = 100
 LOOK_MS: Final = 10
 """How often a sink that waits for records looks whether the store is done."""
 _TOPICS_POLL_S: Final = 0.1
+SLOW_S: Final = 5.0
+"""An insert that takes longer is told about."""
 
 log = logging.getLogger("carbonflow.sink")
 
@@ -185,16 +189,17 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         self._due_s = time.monotonic()
         self._committed: dict[TopicPartition, int] = {}
         self._last_ms: dict[TopicPartition, int] = {}
+        self._progress = Progress(log)
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Finish what is being written; forget what isn't, whoever owns it next reads it again."""
-        log.info("sink gives up %d partitions", len(revoked))
+        tell(log, "partitions_revoked", partitions=numbers_of(revoked))
         async with self._busy:
             self._forget()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Say so."""
-        log.info("sink owns %d partitions", len(assigned))
+        tell(log, "partitions_assigned", partitions=numbers_of(assigned))
 
     async def turn(self) -> None:
         """Write and commit what is held, and collect what comes next meanwhile."""
@@ -298,7 +303,7 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             # The group was rebalanced meanwhile. The rows are stored; whoever owns the partitions
             # next reads them once more from the last commit, and they replace themselves. What is
             # held goes with the partitions, and not before: this sink has passed it.
-            log.warning("offsets were not committed: the group is being rebalanced")
+            tell(log, "commit_refused", partitions=numbers_of(moved))
         else:
             self._committed |= moved
 
@@ -312,15 +317,19 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         self._metrics.lag_seconds.clear()
 
     def _count(self, topic: str, rows: Rows, seconds: float) -> None:
-        metrics, table = self._metrics, ROUTES[topic].table
-        metrics.rows.labels(table).inc(rows.table.num_rows)
+        metrics, table, count = self._metrics, ROUTES[topic].table, rows.table.num_rows
+        event = "insert_slow" if seconds >= SLOW_S else "rows_inserted"
+        tell(log, event, topic=topic, table=table, rows=count, seconds=seconds)
+        self._progress.worked(count)
+        metrics.rows.labels(table).inc(count)
         metrics.insert_seconds.labels(table).observe(seconds)
         metrics.freshness.observe(table, int(self._now() * 1000) - rows.timestamps_ms())
         for code, count in rows.skipped.items():
-            log.warning("skipped %d records of %s: %s", count, topic, code)
+            tell(log, "records_skipped", topic=topic, records=count, code=code)
             metrics.skipped.labels(topic, code).inc(count)
 
     def _measure_lag(self) -> None:
+        behind = 0
         for partition, committed in self._committed.items():
             end = self._consumer.last_stable_offset(partition)
             lag = max(0, end - committed) if end is not None else 0
@@ -328,3 +337,5 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             self._metrics.lag_offsets.labels(*labels).set(lag)
             age_s = self._now() - self._last_ms[partition] / 1000 if lag else 0.0
             self._metrics.lag_seconds.labels(*labels).set(max(0.0, age_s))
+            behind += lag
+        self._progress.told(behind)

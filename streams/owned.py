@@ -17,7 +17,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
-from streams.book import Book
+from schemas.log_events import tell
+from schemas.progress import Progress
+from streams.book import Book, Worked
 from streams.breaker import Breaker
 from streams.garbage import Garbage
 from streams.lanes import Lanes
@@ -32,6 +34,9 @@ from streams.step import Rules
 from streams.stop import stop_process_on_failure
 
 log = logging.getLogger("carbonflow.worker")
+
+SLOW_S: Final = 1.0
+"""A slice that takes longer is told about."""
 
 SLICES_AT_ONCE: Final = 2
 """Full slices in work at a time: one is stepped while the broker commits the other."""
@@ -79,6 +84,7 @@ class Owned:
         )
         self._recalling: asyncio.Task[None] | None = None
         self._garbage = Garbage()
+        self._progress = Progress(log, now=time.monotonic)
         self._room = Room(SLICES_AT_ONCE * settings.slice_records_max)
         self._lanes = None
         if lookup is not None and release is not None:
@@ -113,7 +119,7 @@ class Owned:
         async def work() -> None:
             # What was taken before a revocation is fetched again, and maybe others worked it.
             if taken_after != self._revocations or tp not in self._assignment():
-                log.info("slice of %s %d dropped: revoked", part.topic, part.partition)
+                tell(log, "slice_dropped", **part.coordinates())
                 return
             await self._work(part)
 
@@ -134,7 +140,7 @@ class Owned:
             try:
                 await self._books.pop(partition).close()
             except (KafkaError, TimeoutError) as error:
-                log.warning("book %d did not close: %r; it is given up", partition, error)
+                tell(log, "book_not_closed", partition=partition, reason=repr(error))
         for partition in partitions:
             self._metrics.forget(partition)
 
@@ -158,6 +164,22 @@ class Owned:
             self._limit.worked(len(worked.part), sum(worked.seconds.values()))
             self._metrics.factors.set(len(rules.factors.factors))
             self._metrics.worked(worked, accounts=len(book.accounts))
+            self._tell(worked)
+
+    def _tell(self, worked: Worked) -> None:
+        seconds = sum(worked.seconds.values())
+        if seconds >= SLOW_S or log.isEnabledFor(logging.DEBUG):
+            about = worked.part.coordinates()
+            stages_s = dict(worked.seconds)
+            refused = len(worked.outcome.refused)
+            tell(log, "slice_worked", **about, refused=refused, seconds=seconds, stages_s=stages_s)
+            if seconds >= SLOW_S:
+                tell(log, "slice_slow", **about, seconds=seconds, stages_s=stages_s)
+        self._progress.worked(len(worked.part))
+        if self._progress.is_due():
+            topics = self._settings.source_topics
+            lags = (self._lag(book, topic) for book in self._books.values() for topic in topics)
+            self._progress.told(int(sum(lags)))
 
     async def _recall(self) -> None:
         """Let the breaker go on from where it was in the process before, once for all books."""
@@ -165,18 +187,20 @@ class Owned:
         self._breaker.recall(await texts_beside_offsets(self._settings, places))
 
     def _watch(self, book: Book, topic: str) -> None:
-        tp = TP(self._settings.topic(topic), book.partition)
-
         def lag() -> float:
-            # The end of a lane is a marker that no slice passes: idle, it is at its end.
-            if topic in ORIGINAL_OF and not (self._lanes and self._lanes.is_busy(tp)):
-                return 0.0
-            return float(max(0, (self._highwater(tp) or 0) - book.next_offset[topic]))
+            return self._lag(book, topic)
 
         def age_s() -> float:
             return max(0.0, time.time() - book.reached_ms[topic] / 1000) if lag() else 0.0
 
         self._metrics.watch(topic, book.partition, lag=lag, age_s=age_s)
+
+    def _lag(self, book: Book, topic: str) -> float:
+        tp = TP(self._settings.topic(topic), book.partition)
+        # The end of a lane is a marker that no slice passes: idle, it is at its end.
+        if topic in ORIGINAL_OF and not (self._lanes and self._lanes.is_busy(tp)):
+            return 0.0
+        return float(max(0, (self._highwater(tp) or 0) - book.next_offset[topic]))
 
     async def finish(self) -> None:
         """Wait for the slices under way; late ones that wait for the store are left."""

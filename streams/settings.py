@@ -41,7 +41,6 @@ class WorkerSettings(BrokerSettings):
         breaker_records: Refused records of one source in a row that stop the worker; 0 is never.
         breaker_share: Share of a source's records, refused, that stops it; 0 is never.
         breaker_share_records: Records of a source that the share is taken over at least.
-        log_level: Level of the log on standard error.
     """
 
     group: str = "carbonflow"
@@ -67,7 +66,6 @@ class WorkerSettings(BrokerSettings):
     breaker_records: int = 10_000
     breaker_share: float = 0.5
     breaker_share_records: int = 10_000
-    log_level: str = "INFO"
 
     @property
     def source_topics(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 
 from aiokafka.errors import ProducerFenced
 
+from schemas.log_events import tell
 from schemas.reaching import denied
 
 log = logging.getLogger("carbonflow.worker")
@@ -41,14 +42,10 @@ def stop_process(error: BaseException) -> NoReturn:
     """End the process at once, and say why."""
     fenced = isinstance(error, ProducerFenced)
     if fenced:
-        log.error(
-            "fenced: another worker owns the partition now; if two run with the same "
-            "CARBONFLOW_INSTANCE, give each its own"
-        )
+        tell(log, "worker_fenced", status=EXIT_FENCED)
     else:
         told = denied(error)
-        log.critical(
-            "stopping, offsets unmoved%s", f": the broker {told}" if told else "", exc_info=error
-        )
+        reason = f"the broker {told}" if told else " ".join(str(error).split()) or repr(error)
+        tell(log, "worker_failed", error=error, reason=reason, status=EXIT_FAILED)
     logging.shutdown()
     os._exit(EXIT_FENCED if fenced else EXIT_FAILED)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from yarl import URL
 
 from carbon.programmes import Programme
 from producers.programmes.load import load_programmes
+from schemas.log_events import numbers_of, tell
 from schemas.reaching import denied, obstacle
 from sinks.connect import StoreSettings
 from streams.allocator import keep_little
@@ -63,18 +63,11 @@ def run_worker(settings: WorkerSettings, store: StoreSettings | None) -> int:
         TopicsMissing: The topics did not appear in time.
         ProgrammeError: A programme file is not one.
     """
-    logging.basicConfig(
-        level=logging.WARNING,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        force=True,
-    )
-    logging.getLogger("carbonflow").setLevel(settings.log_level)
     keep_little(give_back=settings.store == "rocksdb")
     programmes = load_programmes([Path(name) for name in settings.programmes])
     began = time.monotonic()
     warm_up()
-    log.info("kernels ready after %.1f s", time.monotonic() - began)
+    tell(log, "kernels_ready", seconds=time.monotonic() - began)
     partitions = asyncio.run(_partitions(settings))
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
@@ -165,9 +158,11 @@ def _add_agent(
     )
 
     async def close_books(_app: faust.App, revoked: set[TP], **_kwargs: Any) -> None:
+        tell(log, "partitions_revoked", partitions=numbers_of(revoked))
         await owned.revoke({tp.partition for tp in revoked})
 
-    async def note_joined(_app: faust.App, _assigned: set[TP], **_kwargs: Any) -> None:
+    async def note_joined(_app: faust.App, assigned: set[TP], **_kwargs: Any) -> None:
+        tell(log, "partitions_assigned", partitions=numbers_of(assigned))
         joined.set()
 
     app.on_partitions_revoked.connect(close_books)  # type: ignore[arg-type]

@@ -32,6 +32,7 @@ from producers.client.direct import LOG, Direct
 from producers.client.records import RefusedError
 from producers.client.sending import Messages, now_ms
 from producers.targets import topic_of
+from schemas.log_events import tell
 
 T = TypeVar("T")
 
@@ -161,7 +162,7 @@ class Intake:
     ) -> None:
         # Nobody was told that what is left was accepted.
         if left := self._way.close(self._settings.client.client_close_s_max):
-            LOG.warning("%d records were not delivered; their senders know", left)
+            tell(LOG, "records_undelivered", records=left)
 
     @property
     def waiting(self) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.broker import settings_of
-from cli.logs import logged
+from cli.logs import logged, traced
 from cli.parsing import INSTANT, Failure, json_option
 from cli.printing import print_json
 from cli.processes import asked_to_stop, end_well_when_asked
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from api.gateway.senders import Known, Senders
     from api.gateway.settings import GatewaySettings
     from producers.client.reaching import Reaching
+    from schemas.tracing import Tracing
 
 START_S_MAX = 10.0
 REACH_S_MAX = 2.0
@@ -41,6 +42,21 @@ TIDY_EVERY_S = 10.0
 )
 def gateway() -> None:
     """Run the HTTP gateway: sessions and trips come in and go to Kafka; GET /docs describes it."""
+    from api.gateway.settings import GatewaySettings
+    from schemas.logs import LogSettings
+    from schemas.tracing import TracingSettings
+
+    end_well_when_asked()
+    settings = settings_of(GatewaySettings)
+    traces = settings_of(TracingSettings)
+    with (
+        logged(settings_of(LogSettings), "gateway", settings),
+        traced("gateway", traces) as tracing,
+    ):
+        _take_in(settings, tracing)
+
+
+def _take_in(settings: GatewaySettings, tracing: Tracing | None) -> None:
     import uvloop
     from prometheus_client import CollectorRegistry
 
@@ -48,14 +64,9 @@ def gateway() -> None:
     from api.gateway.columns import warm_up
     from api.gateway.intake import FailedError, Intake
     from api.gateway.metrics import GatewayMetrics
-    from api.gateway.settings import GatewaySettings
     from api.server import ListenError, serve
     from api.tokens import TokensError, read_tokens
-    from schemas.logs import LogSettings
 
-    end_well_when_asked()
-    settings = settings_of(GatewaySettings)
-    log = settings_of(LogSettings)
     senders = _senders(settings)
     try:
         path = settings.gateway_tokens_file
@@ -74,7 +85,13 @@ def gateway() -> None:
 
     async def run(intake: Intake) -> None:
         app = create_app(
-            senders, intake, settings=settings, tokens=tokens, metrics=metrics, kept=kept
+            senders,
+            intake,
+            settings=settings,
+            tokens=tokens,
+            metrics=metrics,
+            kept=kept,
+            tracing=tracing,
         )
         service = create_service(
             intake,
@@ -94,7 +111,7 @@ def gateway() -> None:
         )
 
     try:
-        with logged(log, "gateway", settings), Intake(settings, metrics) as intake:
+        with Intake(settings, metrics, is_traced=tracing is not None) as intake:
             warm_up()  # The producer gets ready meanwhile, for which a first record would wait.
             # Records on their way are many and none of them is a cycle, but Python would walk them
             # all the time, and all modules now and then: 100 ms, in which nobody is answered.

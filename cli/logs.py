@@ -8,6 +8,7 @@ JSON, why it ended stands there alone; wrong use, before there is a log, is told
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import sys
 import time
@@ -20,14 +21,46 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from cli.parsing import Failure
+
 if TYPE_CHECKING:
     from schemas.log_events import Value
     from schemas.logs import LogSettings
+    from schemas.tracing import Tracing, TracingSettings
 
 CLIENTS: Final = ("aiokafka", "clickhouse_connect", "urllib3")
 """Each of these tells every failed attempt; what came of them stands in our own lines."""
 
 log = logging.getLogger("carbonflow")
+
+
+@contextmanager
+def traced(process: str, settings: TracingSettings, instance: str = "") -> Iterator[Tracing | None]:
+    """Record the traces of a process; None where they are off.
+
+    Raises:
+        Failure: The extra is not installed.
+        click.UsageError: The share of traces is none.
+    """
+    from schemas.log_events import tell
+    from schemas.settings import SettingsError
+    from schemas.tracing import TracingError, share_of, tracing_of
+
+    try:
+        tracing = tracing_of(settings, process, instance or socket.gethostname(), os.environ)
+    except TracingError as error:
+        raise Failure(str(error)) from error
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+    if tracing is None:
+        yield None
+        return
+    endpoint = str(settings.otlp_endpoint)
+    tell(log, "tracing_on", endpoint=endpoint, share=share_of(os.environ))
+    try:
+        yield tracing
+    finally:
+        tracing.close()
 
 
 @contextmanager

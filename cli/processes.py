@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.broker import settings_of
-from cli.logs import logged
+from cli.logs import logged, traced
 from cli.outages import broker_at, store_at
 from cli.parsing import Failure, json_option
 from cli.printing import print_json
@@ -52,6 +52,7 @@ def worker() -> None:
     """Run one worker: activities become transfers and balances."""
     from carbon.programmes import ProgrammeError
     from schemas.logs import LogSettings
+    from schemas.tracing import TracingSettings
     from sinks.connect import StoreSettings
     from streams.settings import WorkerSettings
     from streams.worker import TopicsMissing, run_worker
@@ -62,9 +63,13 @@ def worker() -> None:
     metrics = settings_of(MetricsSettings)
     read = [settings] if store is None else [settings, store]
     log = settings_of(LogSettings)
-    with logged(log, "worker", *read, instance=settings.instance, quiet=()):
+    traces = settings_of(TracingSettings)
+    with (
+        logged(log, "worker", *read, instance=settings.instance, quiet=()),
+        traced("worker", traces, settings.instance) as tracing,
+    ):
         try:
-            sys.exit(run_worker(settings, store))
+            sys.exit(run_worker(settings, store, tracing))
         except (ProgrammeError, TopicsMissing) as error:
             raise Failure(str(error)) from error
         except OSError as error:
@@ -82,6 +87,7 @@ def sink() -> None:
     from prometheus_client import CollectorRegistry
 
     from schemas.logs import LogSettings
+    from schemas.tracing import Tracing, TracingSettings
     from sinks.connect import StoreSettings, connect
     from sinks.metrics import SinkMetrics
     from sinks.sink import SinkError, SinkSettings, run_sink
@@ -95,16 +101,21 @@ def sink() -> None:
     registry = CollectorRegistry()
     metrics = SinkMetrics(registry)
 
-    async def run() -> None:
-        await run_sink(settings, client, metrics, asked_to_stop())
+    async def run(tracing: Tracing | None) -> None:
+        await run_sink(settings, client, metrics, asked_to_stop(), tracing)
 
     instance = settings.sink_instance_id
-    with logged(log, "sink", settings, store, served, instance=instance), store_at(store):
+    traces = settings_of(TracingSettings)
+    with (
+        logged(log, "sink", settings, store, served, instance=instance),
+        traced("sink", traces, instance) as tracing,
+        store_at(store),
+    ):
         client = connect(store)
         _serve_metrics(registry, served)
         try:
             with broker_at(settings):
-                asyncio.run(run())
+                asyncio.run(run(tracing))
         except (SinkError, BrokenRecordError) as error:
             raise Failure(str(error)) from error
 

@@ -38,9 +38,11 @@ from schemas.log_events import numbers_of, tell
 from schemas.pacing import pace
 from schemas.progress import Progress
 from schemas.settings import BrokerSettings
+from schemas.tracing import Tracing
 from sinks.connect import Client, database_name
 from sinks.held import Held
 from sinks.metrics import SinkMetrics
+from sinks.spans import inserting, note_senders
 from sinks.writer import ROUTES, ROWS_AT_A_TIME, Rows, Writer
 
 FETCH_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -101,7 +103,11 @@ class SinkSettings(BrokerSettings):
 
 
 async def run_sink(
-    settings: SinkSettings, client: Client, metrics: SinkMetrics, stop: asyncio.Event
+    settings: SinkSettings,
+    client: Client,
+    metrics: SinkMetrics,
+    stop: asyncio.Event,
+    tracing: Tracing | None = None,
 ) -> None:
     """Run the sink until `stop` is set.
 
@@ -110,6 +116,7 @@ async def run_sink(
         client: Client to the store, whose database is migrated.
         metrics: Where it counts.
         stop: Set it to end; what was collected is inserted and committed first.
+        tracing: Records the spans of inserts; None where traces are off.
 
     Raises:
         SinkError: The topics did not appear in time.
@@ -138,7 +145,7 @@ async def run_sink(
         # One thread makes rows while the other waits for the store.
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="sink") as threads:
             writer = Writer(client, database=settings.database)
-            sink = _Sink(settings, consumer, writer, metrics, names, threads)
+            sink = _Sink(settings, consumer, writer, metrics, names, threads, tracing=tracing)
             consumer.subscribe(list(names), listener=sink)
             while not stop.is_set():
                 await sink.turn()
@@ -173,7 +180,9 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         names: dict[str, str],
         threads: ThreadPoolExecutor,
         now: Callable[[], float] = time.time,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._settings = settings
         self._consumer = consumer
         self._writer = writer
@@ -252,7 +261,10 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             )
             # Between the fetch and here nothing is awaited, so nothing of it has been revoked.
             for partition, pieces in fetched.items():
-                self._held.add(self._names[partition.topic], partition, pieces)
+                topic = self._names[partition.topic]
+                self._held.add(topic, partition, pieces)
+                if self._tracing is not None:
+                    note_senders(self._held.senders.setdefault(topic, []), pieces)
             if not self._held.count and writing.done():
                 return
             if self._held.undecoded >= ROWS_AT_A_TIME:
@@ -280,7 +292,8 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._in_thread(held.decode)
         for topic, rows in held.rows().items():
             started = time.monotonic()
-            await self._in_thread(partial(self._writer.write, rows))
+            with inserting(self._tracing, rows, held.senders.get(topic, ())):
+                await self._in_thread(partial(self._writer.write, rows))
             self._count(topic, rows, time.monotonic() - started)
 
     async def _in_thread(self, work: Callable[[], None]) -> None:

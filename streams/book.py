@@ -138,8 +138,10 @@ class Book:
         )
         return cls(settings, partition, producer, next_offset, accounts, breaker)
 
-    async def work(self, part: Slice, rules: Rules) -> Worked | None:
-        """Work a slice; return None if nothing of it was new."""
+    async def work(
+        self, part: Slice, rules: Rules, traceparent: str | None = None
+    ) -> Worked | None:
+        """Work a slice, in its span; return None if nothing of it was new."""
         async with self._lock:
             fresh = part.since(self.next_offset[part.topic])
             if self._closed or not len(fresh):
@@ -164,6 +166,7 @@ class Book:
                 outcome,
                 rules.partitions,
                 beside=beside,
+                traceparent=traceparent,
             )
             delivered = time.monotonic()
             self.accounts.apply(outcome.change, checkpoint)

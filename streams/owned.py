@@ -19,6 +19,7 @@ from faust.types import TP
 
 from schemas.log_events import tell
 from schemas.progress import Progress
+from schemas.tracing import Tracing
 from streams.book import Book, Worked
 from streams.breaker import Breaker
 from streams.garbage import Garbage
@@ -30,6 +31,7 @@ from streams.recall import texts_beside_offsets
 from streams.room import Room
 from streams.settings import WorkerSettings
 from streams.slice import ORIGINAL_OF, Slice
+from streams.spans import end_span, slice_span
 from streams.step import Rules
 from streams.stop import stop_process_on_failure
 
@@ -54,6 +56,7 @@ class Owned:
         highwater: Answers with the end of a partition as far as the last fetch knew.
         lookup: Asks the store about late events; None where they are refused.
         release: Lets the partition of a late lane be fetched again; goes with it.
+        tracing: Records the spans of slices; None where traces are off.
     """
 
     def __init__(
@@ -67,8 +70,10 @@ class Owned:
         highwater: Callable[[TP], int | None],
         lookup: Lookup | None = None,
         release: Callable[[TP], None] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._settings = settings
+        self._tracing = tracing
         self._rules = rules
         self._assignment = assignment
         self._highwater = highwater
@@ -157,10 +162,15 @@ class Owned:
             self._books[part.partition] = book
             for topic in self._settings.source_topics:
                 self._watch(book, topic)
+        span = None
+        if self._tracing is not None:
+            span = slice_span(self._tracing, part, self._settings.group_id)
         async with self._room.taken(len(part)):
-            worked = await book.work(part, rules)
+            worked = await book.work(part, rules, None if span is None else span.traceparent)
         self._garbage.after_slice()
         if worked is not None:
+            if span is not None:
+                end_span(span, worked)
             self._limit.worked(len(worked.part), sum(worked.seconds.values()))
             self._metrics.factors.set(len(rules.factors.factors))
             self._metrics.worked(worked, accounts=len(book.accounts))

@@ -26,6 +26,7 @@ from carbon.programmes import Programme
 from producers.programmes.load import load_programmes
 from schemas.log_events import numbers_of, tell
 from schemas.reaching import denied, obstacle
+from schemas.tracing import Tracing
 from sinks.connect import StoreSettings
 from streams.allocator import keep_little
 from streams.factors import LiveRules
@@ -52,12 +53,15 @@ class TopicsMissing(RuntimeError):
     """The broker or its topics are not there, or the topics differ in partitions."""
 
 
-def run_worker(settings: WorkerSettings, store: StoreSettings | None) -> int:
+def run_worker(
+    settings: WorkerSettings, store: StoreSettings | None, tracing: Tracing | None = None
+) -> int:
     """Work until a signal says stop; return the exit status.
 
     Args:
         settings: Settings.
         store: The store to ask about late events; None where they are refused.
+        tracing: Records the spans of slices; None where traces are off.
 
     Raises:
         TopicsMissing: The topics did not appear in time.
@@ -73,7 +77,7 @@ def run_worker(settings: WorkerSettings, store: StoreSettings | None) -> int:
     metrics = WorkerMetrics(registry)
     if settings.metrics_port:
         start_http_server(settings.metrics_port, settings.metrics_host, registry)
-    app = build_app(settings, programmes, partitions, metrics, store)
+    app = build_app(settings, programmes, partitions, metrics, store, tracing)
     worker = faust.Worker(
         app, loglevel=logging.WARNING, override_logging=False, quiet=True, redirect_stdouts=False
     )
@@ -90,6 +94,7 @@ def build_app(
     partitions: int,
     metrics: WorkerMetrics,
     store: StoreSettings | None = None,
+    tracing: Tracing | None = None,
 ) -> faust.App:
     """Return the Faust application that works slices; nothing is opened yet."""
     urls = [URL(f"kafka://{server.strip()}") for server in settings.bootstrap.split(",")]
@@ -124,7 +129,8 @@ def build_app(
         slice_limit=limit,
     )
     rules = LiveRules(settings, programmes, partitions)
-    _add_agent(app, settings, rules, metrics, limit, Lookup(settings, store) if store else None)
+    lookup = Lookup(settings, store) if store else None
+    _add_agent(app, settings, rules, metrics, limit, lookup, tracing)
     return app
 
 
@@ -135,6 +141,7 @@ def _add_agent(
     metrics: WorkerMetrics,
     limit: SliceLimit,
     lookup: Lookup | None,
+    tracing: Tracing | None,
 ) -> None:
     owned = Owned(
         settings,
@@ -146,6 +153,7 @@ def _add_agent(
         highwater=lambda tp: app.consumer.highwater(tp),  # noqa: PLW0108
         lookup=lookup,
         release=lambda tp: cast(SliceConsumer, app.consumer).release(tp),
+        tracing=tracing,
     )
     joined = asyncio.Event()
     source = app.topic(

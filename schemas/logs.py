@@ -72,11 +72,11 @@ class _Line(logging.Formatter):
         moment = datetime.fromtimestamp(record.created, UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
-    def blotted(self, line: str) -> str:
-        """Return a line without secrets."""
+    def blotted(self, text: str) -> str:
+        """Return a text without secrets."""
         for secret in self._hidden:
-            line = line.replace(secret, BLOT)
-        return line
+            text = text.replace(secret, BLOT)
+        return text
 
 
 class TextLines(_Line):
@@ -115,7 +115,17 @@ class JsonLines(_Line):
             error = record.exc_info[1]
             told["exception"] = type(error).__name__
             told["stack"] = self.formatException(record.exc_info)
-        return self.blotted(json.dumps(told, ensure_ascii=False, default=str))
+        return json.dumps(self._without(told), ensure_ascii=False, default=str)
+
+    def _without(self, value: Any) -> Any:
+        """Return a value without secrets in its texts."""
+        if isinstance(value, str):
+            return self.blotted(value)
+        if isinstance(value, dict):
+            return {name: self._without(each) for name, each in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._without(each) for each in value]
+        return value
 
 
 def log_to_stderr(

@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-WAIT_S: Final = 30.0
+WAIT_S: Final = 60.0
 
 Attribute = str | int | float | list[str]
 

@@ -12,7 +12,8 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,15 +26,18 @@ from producers.client.records import ChargingSession
 from producers.client.settings import ClientSettings
 from producers.client.sync import Client
 from producers.topics import ensure_topics
+from schemas.log_events import COORDINATES, LIBRARY, LOG_EVENTS
 from schemas.settings import BrokerSettings
 from schemas.traceparents import TRACEPARENT
+from sinks.connect import StoreSettings, connect
+from sinks.migrate import migrate
 from tests import clickhouse_server
 from tests.collector import Told, collecting, following
 from tests.end_to_end.command import CARBONFLOW, environment
 from tests.logs import lines_of
 from tests.streams.scene import SESSIONS, event, session, shipped_factors
 
-START_S_MAX: Final = 60.0
+ANSWER_S_MAX: Final = 30.0
 STOP_S_MAX: Final = 30.0
 PREFIX: Final = "observed."
 ACCOUNT: Final = "driver-of-nobody-else"
@@ -52,7 +56,11 @@ class Process:
 
     child: subprocess.Popen[str]
     log: Path
-    urls: list[str] = field(default_factory=list)
+
+    def url(self) -> str:
+        """Wait until it listens and return where."""
+        assert self.child.stdout is not None
+        return self.child.stdout.readline().strip()
 
     def lines(self) -> list[dict[str, Any]]:
         return lines_of(self.log.read_text("utf-8"))
@@ -99,7 +107,8 @@ def seen(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen
             OTEL_EXPORTER_OTLP_HEADERS=f"authorization={SECRETS[1]}",
             OTEL_BSP_SCHEDULE_DELAY="100",
         )
-        subprocess.run([CARBONFLOW, "migrate"], env=environ, check=True, capture_output=True)
+        with connect(StoreSettings(clickhouse_url=store)) as client:
+            migrate(client)
         running = {
             name: _started(parts, name, folder, environ | more)
             for name, more in (
@@ -109,10 +118,10 @@ def seen(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen
                 ("api", {}),
             )
         }
-        _send(settings, running["gateway"].urls[0])
+        _send(settings, running["gateway"].url())
         collector.until(_is_whole)
-        asked = running["api"].urls[0]
-        answer = httpx.get(f"{asked}/v1/accounts/{ACCOUNT}/statement")
+        asked = running["api"].url()
+        answer = httpx.get(f"{asked}/v1/accounts/{ACCOUNT}/statement", timeout=ANSWER_S_MAX)
         assert answer.status_code == 200, answer.text
         statuses = {}
         for name, one in running.items():
@@ -144,17 +153,15 @@ def _started(parts: ExitStack, name: str, folder: Path, environ: dict[str, str])
         )
     )
     parts.callback(child.kill)
-    process = Process(child, log)
-    if name in ("gateway", "api"):
-        assert child.stdout is not None
-        process.urls = [child.stdout.readline().strip() for _ in range(2)]
-    return process
+    return Process(child, log)
 
 
 def _send(settings: BrokerSettings, gateway: str) -> None:
     sent_in = {TRACEPARENT: traceparent(BY_GATEWAY)}
     one = session(account_id=ACCOUNT, session_id="by-gateway")
-    answer = httpx.post(f"{gateway}/v1/charging-sessions", json=one, headers=sent_in)
+    answer = httpx.post(
+        f"{gateway}/v1/charging-sessions", json=one, headers=sent_in, timeout=ANSWER_S_MAX
+    )
     assert answer.status_code == 202, answer.text
     spans = iter([traceparent(BY_CLIENT), traceparent(UNSAMPLED, flags="00"), None])
     with Client(ClientSettings(broker=settings), traceparent=lambda: next(spans)) as client:

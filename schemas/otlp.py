@@ -139,16 +139,19 @@ class HeadSampler(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """Return whether a span is recorded."""
-        del kind, attributes, trace_state
+        """Return whether a span is recorded, with its attributes."""
+        del kind, trace_state
         parent = trace.get_current_span(parent_context).get_span_context()
         if parent.is_valid:
             is_recorded = parent.trace_flags.sampled
         elif links:
             is_recorded = True
         else:
-            return self._by_chance.should_sample(parent_context, trace_id, name)
-        return SamplingResult(Decision.RECORD_AND_SAMPLE if is_recorded else Decision.DROP)
+            return self._by_chance.should_sample(
+                parent_context, trace_id, name, attributes=attributes
+            )
+        decision = Decision.RECORD_AND_SAMPLE if is_recorded else Decision.DROP
+        return SamplingResult(decision, attributes)
 
     def get_description(self) -> str:
         """Return what it does."""

@@ -32,7 +32,7 @@ def is_traceparent(text: str) -> bool:
 
 def is_sampled(traceparent: str) -> bool:
     """Return whether a span is recorded, by its flags."""
-    return bool(int(traceparent[-2:], 16) & 1)
+    return traceparent[-1] in "13579bdf"
 
 
 def headers_of(traceparent: str | None) -> Headers | None:

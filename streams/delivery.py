@@ -22,7 +22,7 @@ from schemas.catalogue import LATE_FROM, LATE_OF
 from schemas.partition import partition_of
 from schemas.reaching import denied
 from schemas.settings import BrokerSettings
-from schemas.traceparents import TRACEPARENT, Headers, headers_of
+from schemas.traceparents import TRACEPARENT, Headers, headers_of, is_traceparent
 from streams.slice import Slice
 from streams.step import Outcome
 
@@ -253,8 +253,10 @@ def messages_astray(part: Slice, outcome: Outcome, partitions: int) -> dict[int,
 
 def _kept(part: Slice, position: int) -> Headers:
     """Return the headers that go with a record wherever it goes: its attempt, and its span."""
-    spans = [(TRACEPARENT, span) for name, span in _headers(part, position) if name == TRACEPARENT]
-    return _attempt(part, position) + spans[:1]
+    found = dict(_headers(part, position)).get(TRACEPARENT, b"")
+    # Others write these: what is no span may be of any size.
+    is_span = is_traceparent(found.decode("latin-1"))
+    return _attempt(part, position) + ([(TRACEPARENT, found)] if is_span else [])
 
 
 def _attempt(part: Slice, position: int) -> Headers:

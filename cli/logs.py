@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from importlib.metadata import version
@@ -83,7 +84,7 @@ def logged(
     from schemas.log_events import tell
     from schemas.logs import Speaker, log_to_stderr
 
-    hidden = {secret for each in read for secret in secrets_of(each)}
+    hidden = {*given_to_collector(os.environ), *(one for each in read for one in secrets_of(each))}
     speaker = Speaker(process, instance or socket.gethostname())
     log_to_stderr(settings, speaker, hidden=hidden, quiet=quiet)
     told = {name: value for each in read for name, value in shown(each).items()}
@@ -107,6 +108,13 @@ def logged(
         stopped("asked to" if status == 0 else "see above", status)
         raise
     stopped("asked to", 0)
+
+
+def given_to_collector(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield what gives access to the collector of traces."""
+    for name, value in environ.items():
+        if re.fullmatch(r"OTEL_EXPORTER_OTLP_(TRACES_)?HEADERS", name):
+            yield from (part.partition("=")[2].strip() for part in value.split(","))
 
 
 def secrets_of(settings: Any) -> Iterator[str]:

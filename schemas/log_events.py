@@ -187,12 +187,14 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         {"accounts": int, "seconds": float},
     ),
     "balances_not_ready": LogEvent(
-        INFO, "{method} {route}: {reason}", {"method": str, "route": str, "reason": str}
+        INFO,
+        "{method} {route}: {reason}",
+        {"method": str, "route": str, "reason": str, "times": int},
     ),
     "store_away": LogEvent(
         WARNING,
         "{method} {route}: the store is away: {reason}",
-        {"method": str, "route": str, "reason": str},
+        {"method": str, "route": str, "reason": str, "times": int},
     ),
     "store_not_ready": LogEvent(WARNING, "the store is not ready: {reason}", {"reason": str}),
     "store_ready": LogEvent(INFO, "the store is ready", {}),

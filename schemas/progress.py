@@ -1,15 +1,18 @@
-"""Progress: a line now and then that says how much was done and how much waits."""
+"""Lines now and then about what happens all the time: what was done, and what goes wrong alike."""
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
+from threading import Lock
 from typing import Final
 
 from schemas.log_events import tell
 
 EVERY_S: Final = 60.0
+SELDOM_S: Final = 10.0
 
 
 class Progress:
@@ -54,3 +57,28 @@ class Progress:
             lag=lag,
         )
         self._records, self._since_s = 0, self._now()
+
+
+class Seldom:
+    """Counts what is told at most once in so many seconds. Any thread may.
+
+    Args:
+        now: The clock [s].
+        every_s: How often.
+    """
+
+    def __init__(
+        self, *, now: Callable[[], float] = time.monotonic, every_s: float = SELDOM_S
+    ) -> None:
+        self._now, self._every_s = now, every_s
+        self._lock = Lock()
+        self._times, self._told_s = 0, -math.inf
+
+    def times(self) -> int:
+        """Count once more; return how often since it was told, 0 if it need not be told now."""
+        with self._lock:
+            self._times += 1
+            if self._now() - self._told_s < self._every_s:
+                return 0
+            times, self._times, self._told_s = self._times, 0, self._now()
+            return times

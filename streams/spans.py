@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from carbon.limits import FOREVER_MS
 from schemas.tracing import Span, Tracing, senders_of
 from streams.book import Worked
 from streams.slice import Slice
@@ -17,6 +18,8 @@ def slice_span(tracing: Tracing, part: Slice, group: str) -> Span:
     """Begin the span of a slice, which links to those its records were sent in."""
     senders = senders_of(part.values.data, part.headers_at)
     about = part.coordinates()
+    # Who sent it says when, which may be any number.
+    waited_ms = int(time.time() * 1000) - int(part.timestamps_ms[0])
     return tracing.span(
         f"process {part.topic}",
         "consumer",
@@ -29,7 +32,7 @@ def slice_span(tracing: Tracing, part: Slice, group: str) -> Span:
             "messaging.batch.message_count": len(part),
             "carbonflow.first_offset": about["first_offset"],
             "carbonflow.last_offset": about["last_offset"],
-            "carbonflow.waited_ms": int(time.time() * 1000 - part.timestamps_ms[0]),
+            "carbonflow.waited_ms": min(max(0, waited_ms), FOREVER_MS),
             "carbonflow.links_left_out": senders.left_out,
         },
         links=senders.spans,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import json
 import logging
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from schemas.log_events import COORDINATES, LIBRARY, LOG_EVENTS
+from schemas.logs import JsonLines, Speaker
 from tests.pages import ROOT, rows, section, words
 
 PAGE = (ROOT / "docs/logging.md").read_text("utf-8")
@@ -77,6 +80,19 @@ def test_the_page_has_every_event_with_its_level_and_its_fields() -> None:
 def test_the_page_has_the_coordinates_of_a_slice() -> None:
     found = [re.findall(r"`(\w+)` (\w+)", row[0])[0] for row in rows(section(PAGE, "A slice"))]
     assert {name: KINDS[kind] for name, kind in found} == COORDINATES
+
+
+def test_the_example_of_the_page_is_a_line_as_it_is_written() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    told = json.loads(example)
+    about = LOG_EVENTS[told["event"]]
+    fields = {name: told[name] for name in about.fields}
+    made = logging.LogRecord(told["logger"], about.level, "", 1, told["message"], (), None)
+    made.__dict__ |= {"event": told["event"], "fields": fields, "process": told["pid"]}
+    made.created = datetime.fromisoformat(told["time"]).timestamp()
+    speaker = Speaker(told["process"], told["instance"])
+    assert json.loads(JsonLines(speaker).format(made)) == told
+    assert about.says.format(**fields) == told["message"]
 
 
 def test_an_event_has_no_field_that_every_line_has() -> None:

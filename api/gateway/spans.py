@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.metrics import UNMATCHED
 from schemas.tracing import Tracing
 
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Others are anything that a client can think of."""
 SENT_IN: Final = ContextVar[str | None]("traceparent", default=None)
 """The span of the request that is being answered."""
 
@@ -31,7 +33,7 @@ class Traced:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        method = scope["method"]
+        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         given = next((value for name, value in scope["headers"] if name == b"traceparent"), None)
         span = self._tracing.span(
             method,

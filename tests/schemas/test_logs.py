@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from schemas.log_events import LOG_EVENTS, tell
 from schemas.logs import JsonLines, Speaker, TextLines
-from schemas.progress import Progress
+from schemas.progress import Progress, Seldom
 from tests.logs import lines_of
 
 SPEAKER = Speaker("worker", "w-0")
@@ -127,3 +127,11 @@ def test_progress_is_told_now_and_then_and_only_where_there_is_some(caplog: Any)
         progress.told(5)
     (one,) = caplog.records
     assert one.fields == {"records": 600, "seconds": 60.0, "records_per_s": 10.0, "lag": 5}
+
+
+def test_what_goes_wrong_alike_is_told_seldom_and_counted() -> None:
+    now = 100.0
+    seldom = Seldom(now=lambda: now, every_s=10.0)
+    assert [seldom.times() for _ in range(4)] == [1, 0, 0, 0]
+    now = 110.0
+    assert seldom.times() == 4

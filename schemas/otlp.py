@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
+from threading import Thread
 from typing import Final
 
 from opentelemetry import trace
@@ -45,7 +46,7 @@ KINDS: Final[Mapping[Kind, SpanKind]] = {
     "consumer": SpanKind.CONSUMER,
     "client": SpanKind.CLIENT,
 }
-CLOSE_MS_MAX: Final = 2_000
+CLOSE_S_MAX: Final = 2.0
 
 
 class OtlpSpan:
@@ -114,9 +115,11 @@ class OtlpTracing:
         return OtlpSpan(self._tracer, span)
 
     def close(self) -> None:
-        """Send what is recorded, for CLOSE_MS_MAX at most."""
-        self._provider.force_flush(CLOSE_MS_MAX)
-        self._provider.shutdown()
+        """Send what is recorded, for CLOSE_S_MAX at most."""
+        # Its own limits hold for one request, or for none.
+        closing = Thread(target=self._provider.shutdown, name="traces", daemon=True)
+        closing.start()
+        closing.join(CLOSE_S_MAX)
 
 
 class HeadSampler(Sampler):

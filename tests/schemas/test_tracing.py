@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 
@@ -14,9 +16,10 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, TraceFlags
 from schemas.otlp import HeadSampler, open_tracing
 from schemas.settings import SettingsError, read_settings
 from schemas.traceparents import headers_of
-from schemas.tracing import SHARE, TracingSettings, share_of, tracing_of
+from schemas.tracing import SHARE, TracingSettings, share_of
 from tests.collector import collecting
 
+END_S_MAX = 60
 SPAN = SpanContext(7, 9, is_remote=True, trace_flags=TraceFlags(1))
 UNRECORDED = SpanContext(7, 9, is_remote=True, trace_flags=TraceFlags(0))
 
@@ -103,12 +106,27 @@ def test_a_span_that_is_not_recorded_has_no_traceparent_and_nothing_is_sent() ->
     assert collector.paths == {"/v1/traces"}
 
 
-def test_a_collector_that_is_away_holds_nobody_up() -> None:
-    tracing = tracing_of(TracingSettings(otlp_endpoint="http://127.0.0.1:9"), "worker", "w", {})
-    assert tracing is not None
-    for _ in range(10):
-        tracing.span("process", "consumer", {}).end()
-    tracing.close()
+def test_a_collector_that_does_not_answer_holds_nobody_up() -> None:
+    program = """
+import sys
+from schemas.tracing import TracingSettings, tracing_of
+tracing = tracing_of(TracingSettings(otlp_endpoint=sys.argv[1]), "worker", "w", {})
+for _ in range(5_000):  # More than the queue has room for.
+    tracing.span("process", "consumer", {}).end()
+tracing.close()
+print("closed")
+"""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        done = subprocess.run(
+            [sys.executable, "-c", program, url],
+            env={**os.environ, "OTEL_EXPORTER_OTLP_TIMEOUT": str(2 * END_S_MAX)},
+            capture_output=True,
+            text=True,
+            timeout=END_S_MAX,
+            check=True,
+        )
+    assert done.stdout == "closed\n"
 
 
 def test_a_traceparent_that_is_none_is_an_error_of_who_sends() -> None:

@@ -8,6 +8,7 @@ sender, and one record that nobody can read.
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from api.gateway.columns import LINES_LEAST
 from producers.client.columns import CarbonflowProducer
 from producers.client.records import ChargingSession
 from producers.client.settings import ClientSettings
@@ -43,7 +45,10 @@ PREFIX: Final = "observed."
 ACCOUNT: Final = "driver-of-nobody-else"
 SECRETS: Final = ("pass-of-the-store", "token-of-the-collector")
 SENDERS: Final = '[[senders]]\nname = "acme"\nprogramme = "cn-charging"\nsource = "test"\n'
-BY_GATEWAY, BY_CLIENT, UNREAD, UNSAMPLED = (f"{number:016x}" for number in (17, 18, 19, 20))
+BY_GATEWAY, BY_LINES, BY_CLIENT, UNREAD, UNSAMPLED = (f"{number:016x}" for number in range(17, 22))
+LINES: Final = LINES_LEAST
+"""So many of one request that the gateway works them by columns."""
+BOOKED: Final = 1 + LINES + 3
 
 
 def traceparent(span_id: str, *, flags: str = "01") -> str:
@@ -163,6 +168,17 @@ def _send(settings: BrokerSettings, gateway: str) -> None:
         f"{gateway}/v1/charging-sessions", json=one, headers=sent_in, timeout=ANSWER_S_MAX
     )
     assert answer.status_code == 202, answer.text
+    many = [session(account_id=ACCOUNT, session_id=f"line-{number}") for number in range(LINES)]
+    answer = httpx.post(
+        f"{gateway}/v1/charging-sessions",
+        content="\n".join(json.dumps(each) for each in many),
+        headers={
+            TRACEPARENT: traceparent(BY_LINES),
+            "content-type": "application/x-ndjson",
+        },
+        timeout=ANSWER_S_MAX,
+    )
+    assert answer.json()["accepted"] == LINES, answer.text
     spans = iter([traceparent(BY_CLIENT), traceparent(UNSAMPLED, flags="00"), None])
     with Client(ClientSettings(broker=settings), traceparent=lambda: next(spans)) as client:
         for number in range(3):
@@ -193,6 +209,11 @@ WAYS: Final = {
         "worker process charging-sessions",
         "sink insert transfers",
     ),
+    BY_LINES: (
+        "gateway POST /v1/charging-sessions",
+        "worker process charging-sessions",
+        "sink insert transfers",
+    ),
     BY_CLIENT: ("worker process charging-sessions", "sink insert transfers"),
     UNREAD: ("worker process charging-sessions", "sink insert refusals"),
 }
@@ -215,10 +236,12 @@ def test_the_span_of_a_sender_leads_to_the_store(seen: Seen, sender: str) -> Non
 
 
 def test_spans_of_one_trace_are_within_each_other_and_the_others_are_linked(seen: Seen) -> None:
-    (request,) = (span for span in seen.spans if span.service == "carbonflow-gateway")
-    assert (request.parent_id, request.trace_id) == (BY_GATEWAY, BY_GATEWAY * 2)
+    requests = {span.parent_id: span for span in seen.spans if span.service == "carbonflow-gateway"}
+    assert requests.keys() == {BY_GATEWAY, BY_LINES}
+    assert all(span.trace_id == parent * 2 for parent, span in requests.items())
     slices = [span for span in seen.spans if span.name == "process charging-sessions"]
-    assert request.span_id in {link for span in slices for link in span.links}
+    sent_in = {span.span_id for span in requests.values()} | {BY_CLIENT, UNREAD}
+    assert {link for span in slices for link in span.links} == sent_in
     for one in slices:
         assert one.parent_id == ""
         stages = [span for span in seen.spans if span.parent_id == one.span_id]
@@ -248,9 +271,9 @@ def test_a_slice_says_which_it_is_and_an_insert_which_rows(seen: Seen) -> None:
     )
     names = ("partition", "first_offset", "last_offset", "records", "refused")
     assert told == sorted(tuple(line[name] for name in names) for line in worked)
-    assert sum(span.attributes["carbonflow.transfers"] for span in slices) == 8  # type: ignore[misc]
+    assert sum(span.attributes["carbonflow.transfers"] for span in slices) == 2 * BOOKED  # type: ignore[misc]
     inserts = [span for span in seen.spans if span.name == "insert transfers"]
-    assert sum(span.attributes["db.operation.batch.size"] for span in inserts) == 8  # type: ignore[misc]
+    assert sum(span.attributes["db.operation.batch.size"] for span in inserts) == 2 * BOOKED  # type: ignore[misc]
     assert all(span.attributes["carbonflow.offsets"] for span in inserts)
 
 
@@ -306,7 +329,7 @@ def test_every_line_has_its_time_its_speaker_and_fields_of_their_types(seen: See
 
 def test_a_slice_in_the_log_has_its_coordinates(seen: Seen) -> None:
     worked = [line for line in seen.lines["worker"] if line["event"] == "slice_worked"]
-    assert sum(line["records"] for line in worked) == 5
+    assert sum(line["records"] for line in worked) == BOOKED + 1
     for line in worked:
         assert line["topic"] == SESSIONS
         assert line["last_offset"] - line["first_offset"] + 1 == line["records"]

@@ -11,10 +11,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := $(VENV)/peers
 S3 := $(VENV)/s3
+OF_BROKERS := tests/kafka tests/chaos tests/fuzz
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check pages simulate chaos fuzz sbom audit bench bench-full clean
+.PHONY: help install demo test tests-of-brokers tests-else check dashboards pages docs simulate chaos fuzz sbom audit bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -33,8 +34,16 @@ install: $(STAMP) ## Create .venv with everything, from the lock file.
 demo: $(STAMP) ## Stream the bundled sample through the whole pipeline on this machine.
 	@$(BIN)/carbonflow demo
 
+# Two runs beside each other: those of brokers wait for processes most of the time.
 test: check ## Check, then run every test, the real Kafka among them.
-	@$(BIN)/pytest
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 tests-of-brokers tests-else
+
+tests-of-brokers: $(STAMP)
+	@mkdir -p build; $(BIN)/pytest -p no:cacheprovider $(OF_BROKERS) > build/tests-of-brokers.log 2>&1; failed=$$?; \
+	echo; echo "$(OF_BROKERS):"; cat build/tests-of-brokers.log; exit $$failed
+
+tests-else: $(STAMP)
+	@$(BIN)/pytest $(OF_BROKERS:%=--ignore=%)
 
 check: $(STAMP) ## Lint, types and the import rule.
 	@$(BIN)/ruff check
@@ -42,9 +51,16 @@ check: $(STAMP) ## Lint, types and the import rule.
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-pages: $(STAMP) ## Write docs/asyncapi.yaml and docs/topics/ from the catalogue.
+dashboards: $(STAMP) ## Write the dashboards of Grafana and docs/dashboards.md from their code.
+	@$(BIN)/python -m deploy.grafana.generate
+
+pages: $(STAMP) ## Write what is made of the code: AsyncAPI, OpenAPI, topics, commands, NOTICE.md.
 	@$(BIN)/carbonflow asyncapi > docs/asyncapi.yaml
 	@$(BIN)/python -m schemas.pages docs/topics
+	@$(BIN)/python -m docsite.made
+
+docs: $(STAMP) ## Build the site of docs/ into build/site, every warning an error.
+	@$(BIN)/python -m docsite build
 
 simulate: $(STAMP) ## Play SEEDS bad days of simulated workers, and check the books after each.
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)

@@ -54,7 +54,7 @@ STAGES: Final[Sequence[tuple[Any, str, str]]] = (
     (read, "decode", "decode: Avro to columns"),
     (read, "activities_of", "take apart: words, instants"),
     (read, "event_hashes", "hash identities"),
-    (read, "_refusals", "refuse broken identities"),
+    (read, "refusals_of", "refuse broken identities"),
     (step, "partitions_of", "check partitions"),
     (Accounts, "read", "read accounts"),
     (memory.Memory, "remembers", "recognise repeats"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.broker import settings_of
+from cli.broker import settings_of, use_registered
 from cli.logs import logged, traced
 from cli.parsing import INSTANT, Failure, json_option
 from cli.printing import print_json
@@ -58,7 +58,7 @@ def gateway() -> None:
 
 def _take_in(settings: GatewaySettings, tracing: Tracing | None) -> None:
     import uvloop
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, ProcessCollector
 
     from api.gateway.app import create_app, create_service
     from api.gateway.columns import warm_up
@@ -66,6 +66,7 @@ def _take_in(settings: GatewaySettings, tracing: Tracing | None) -> None:
     from api.gateway.metrics import GatewayMetrics
     from api.server import ListenError, serve
     from api.tokens import TokensError, read_tokens
+    from schemas.certificates import CertificateMetrics
 
     senders = _senders(settings)
     try:
@@ -78,9 +79,12 @@ def _take_in(settings: GatewaySettings, tracing: Tracing | None) -> None:
             f"there are {len(senders)} senders: without CARBONFLOW_GATEWAY_TOKENS_FILE nobody "
             "can tell who sends"
         )
+    use_registered(settings)
     reaching = _reached(settings)
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
+    ProcessCollector(registry=registry)
+    CertificateMetrics(registry, {"CARBONFLOW_SSL_CAFILE": settings.ssl_cafile})
     kept = _kept(settings, senders)
 
     async def run(intake: Intake) -> None:
@@ -153,6 +157,7 @@ def pull(sender: str, since: str | None, as_json: bool) -> None:
     if known is None or known.pull is None:
         why = "is no sender" if known is None else "says not where it is pulled from"
         raise Failure(f"{settings.gateway_senders_file}: {sender!r} {why}")
+    use_registered(settings)
     _reached(settings)
 
     async def pulled(known: Known) -> Pulled:

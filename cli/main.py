@@ -18,6 +18,7 @@ from cli import (
     processes,
     pseudonym,
     refusals,
+    registry,
     serve,
     tokens,
     verify,
@@ -60,6 +61,7 @@ for command in (
     tokens.api_token,
     processes.migrate,
     processes.topics,
+    registry.schemas,
     asyncapi.asyncapi,
 ):
     carbonflow.add_command(command)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.broker import settings_of
+from cli.broker import settings_of, use_registered
 from cli.logs import logged, traced
 from cli.outages import broker_at, store_at
 from cli.parsing import Failure, json_option
@@ -23,7 +23,12 @@ from cli.printing import print_json
 from cli.programmes import read_programmes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from prometheus_client import CollectorRegistry
+
+    from schemas.settings import BrokerSettings
+    from sinks.connect import StoreSettings
 
 _METRICS = (
     "\n\n\b\nMetrics are served on CARBONFLOW_METRICS_HOST (127.0.0.1) and\n"
@@ -52,6 +57,7 @@ def worker() -> None:
     """Run one worker: activities become transfers and balances."""
     from carbon.programmes import ProgrammeError
     from schemas.logs import LogSettings
+    from schemas.settings import RegistrySettings
     from schemas.tracing import TracingSettings
     from sinks.connect import StoreSettings
     from streams.settings import WorkerSettings
@@ -61,13 +67,14 @@ def worker() -> None:
     settings = settings_of(WorkerSettings)
     store = settings_of(StoreSettings) if settings.late_events == "ask" else None
     metrics = settings_of(MetricsSettings)
-    read = [settings] if store is None else [settings, store]
+    read = [settings, settings_of(RegistrySettings), *([] if store is None else [store])]
     log = settings_of(LogSettings)
     traces = settings_of(TracingSettings)
     with (
         logged(log, "worker", *read, instance=settings.instance, quiet=()),
         traced("worker", traces, settings.instance) as tracing,
     ):
+        use_registered(settings)
         try:
             sys.exit(run_worker(settings, store, tracing))
         except (ProgrammeError, TopicsMissing) as error:
@@ -86,7 +93,9 @@ def sink() -> None:
     """Run one sink: everything on Kafka comes to rest in ClickHouse."""
     from prometheus_client import CollectorRegistry
 
+    from schemas.certificates import CertificateMetrics
     from schemas.logs import LogSettings
+    from schemas.settings import RegistrySettings
     from schemas.tracing import Tracing, TracingSettings
     from sinks.connect import StoreSettings, connect
     from sinks.metrics import SinkMetrics
@@ -98,8 +107,10 @@ def sink() -> None:
     store = settings_of(StoreSettings)
     served = settings_of(MetricsSettings)
     log = settings_of(LogSettings)
+    registered = settings_of(RegistrySettings)
     registry = CollectorRegistry()
     metrics = SinkMetrics(registry)
+    CertificateMetrics(registry, trusted_files(settings, store))
 
     async def run(tracing: Tracing | None) -> None:
         await run_sink(settings, client, metrics, asked_to_stop(), tracing)
@@ -107,12 +118,13 @@ def sink() -> None:
     instance = settings.sink_instance_id
     traces = settings_of(TracingSettings)
     with (
-        logged(log, "sink", settings, store, served, instance=instance),
+        logged(log, "sink", settings, store, served, registered, instance=instance),
         traced("sink", traces, instance) as tracing,
         store_at(store),
     ):
+        use_registered(settings)
         client = connect(store)
-        _serve_metrics(registry, served)
+        serve_metrics(registry, served)
         try:
             with broker_at(settings):
                 asyncio.run(run(tracing))
@@ -132,14 +144,15 @@ def sink() -> None:
 def api() -> None:
     """Run the HTTP API over ClickHouse; GET /docs describes it."""
     import uvloop
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, ProcessCollector
 
     from api.app import create_app, create_service
     from api.server import ListenError, serve
     from api.settings import ApiSettings
     from api.tokens import TokensError
+    from schemas.certificates import CertificateMetrics
     from schemas.logs import LogSettings
-    from schemas.settings import BrokerSettings
+    from schemas.settings import BrokerSettings, RegistrySettings
     from sinks.connect import StoreSettings, connect
     from sinks.following import FollowedBalances
     from sinks.metrics import FollowingMetrics
@@ -150,11 +163,15 @@ def api() -> None:
     settings = settings_of(ApiSettings)
     broker = settings_of(BrokerSettings)
     store = settings_of(StoreSettings)
-    programmes = read_programmes()
-    with logged(settings_of(LogSettings), "api", settings, broker, store):
+    read = (settings, broker, store, settings_of(RegistrySettings))
+    with logged(settings_of(LogSettings), "api", *read):
+        use_registered(broker)
+        programmes = read_programmes()
         with store_at(store):
             queries = Queries(connect(store), database=store.database)
         registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        CertificateMetrics(registry, trusted_files(broker, store))
         followed = None
         if settings.api_balances == "topic":
             followed = FollowedBalances(broker, FollowingMetrics(registry))
@@ -264,11 +281,25 @@ def asked_to_stop() -> asyncio.Event:
     return stop
 
 
-def _serve_metrics(registry: CollectorRegistry, settings: MetricsSettings) -> None:
-    from prometheus_client import start_http_server
+def trusted_files(broker: BrokerSettings, store: StoreSettings) -> dict[str, Path | None]:
+    """Return the files of certificates that a process trusts, by the settings that name them."""
+    return {
+        "CARBONFLOW_SSL_CAFILE": broker.ssl_cafile,
+        "CARBONFLOW_CLICKHOUSE_CAFILE": store.clickhouse_cafile,
+    }
+
+
+def serve_metrics(registry: CollectorRegistry, settings: MetricsSettings) -> None:
+    """Serve a registry, with what the system knows about this process, unless it is switched off.
+
+    Raises:
+        Failure: Its port cannot be had.
+    """
+    from prometheus_client import ProcessCollector, start_http_server
 
     if not settings.metrics_port:
         return
+    ProcessCollector(registry=registry)
     try:
         start_http_server(settings.metrics_port, settings.metrics_host, registry)
     except OSError as error:

@@ -114,18 +114,19 @@ class _Lines(Quiet):
 
 
 class Plain(_Lines):
-    """A line now and then, for logs."""
+    """A line now and then, for logs, while there is something new."""
 
     def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
         """Print on a console."""
         super().__init__(console, now)
         self._next_s = 0.0
+        self._last = ""
 
     def tick(self, reading: Reading) -> None:
-        """Print a line if the last was long enough ago."""
+        """Print a line if the last was another, and long enough ago."""
         line = self.line(reading)
-        if self._now() >= self._next_s:
-            self._next_s = self._now() + PLAIN_EVERY_S
+        if self._now() >= self._next_s and line != self._last:
+            self._next_s, self._last = self._now() + PLAIN_EVERY_S, line
             self._console.print(line, highlight=False, soft_wrap=True)
 
 

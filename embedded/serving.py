@@ -18,7 +18,7 @@ from urllib.request import urlopen
 
 import uvloop
 from fastapi import FastAPI, Request
-from prometheus_client import CollectorRegistry, Metric
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from pydantic import BaseModel
@@ -120,6 +120,7 @@ async def main() -> None:
     settings = read_settings(ServingSettings, os.environ)
     log_to_stderr(LogSettings(log_format="text"), Speaker("api", "embedded"))
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     registry.register(_Behind(settings.clickhouse_url))
     client = connect(StoreSettings(clickhouse_url=settings.clickhouse_url))
     balances = FollowedBalances(

@@ -145,6 +145,8 @@ class Stack:
         self._api: Api | None = None
         self._workers = Workers(
             environ={
+                # This supervisor is told at once why a worker has ended.
+                "CARBONFLOW_BREAKER_HOLD_S": "0",
                 **settings.worker_environ,
                 **environ_within(self._sink_settings, store_url=self._door),
                 "CARBONFLOW_GROUP": GROUP,

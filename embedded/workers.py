@@ -31,6 +31,7 @@ def environ_within(sink: SinkSettings, *, store_url: str) -> dict[str, str]:
     """Return how workers reach the other parts of a stack, whatever else an environment says."""
     return {
         **UNSECURED,
+        "CARBONFLOW_SCHEMA_REGISTRY_URL": "",
         "CARBONFLOW_BOOTSTRAP": sink.bootstrap,
         "CARBONFLOW_PREFIX": sink.prefix,
         **OPEN,

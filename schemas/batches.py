@@ -20,7 +20,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from schemas.avro_write import NO_FIELD
-from schemas.catalogue import shipped
+from schemas.catalogue import used
 from schemas.fields import fields_of
 from schemas.framing import VALUE_BYTES_MAX, frame
 from schemas.kernel import Int64Array
@@ -113,7 +113,7 @@ def column_batches(
     Raises:
         ValueError: The columns are not those of the record.
     """
-    schema = shipped().newest(record)
+    schema = used().newest(record)
     fields = fields_of(schema)
     names = [field.name for field in fields]
     time = names.index(timestamp)
@@ -147,7 +147,7 @@ def partitioned_batches(
     Raises:
         ValueError: The columns are not those of the record, or a key is null.
     """
-    schema = shipped().newest(record)
+    schema = used().newest(record)
     fields = fields_of(schema)
     keys = batch.column(key)
     found = partitions_of(keys.cast(pa.string()), partitions)

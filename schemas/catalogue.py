@@ -5,6 +5,9 @@ It is data (`catalogue.json` and `avro/*.avsc`), read once when first asked for.
 value, so a test or a deployment with more versions builds its own and passes it in; everything
 that takes one uses the shipped one otherwise.
 
+A schema registry chooses ids of its own. Where one is used the catalogue of a process (`used`) is
+the shipped one `registered` under those: they are written, and read beside the shipped ones.
+
 A published version never changes: its id and digest stay in the file. A new version is rolled out
 in two releases. The first lists it and leaves `current` as it is, so every process can read it and
 none writes it; the second moves `current`. Old and new processes then understand each other all
@@ -13,8 +16,8 @@ the way.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -32,6 +35,8 @@ LATE_OF: Final[Mapping[str, str]] = MappingProxyType(
 
 LATE_FROM: Final = "late_from"
 """Header of a record of a late lane: partition, offset and timestamp of its original, `0:71:9`."""
+
+_used: "list[Catalogue]" = []
 
 TOPICS: Mapping[str, "Topic"]
 """Topics of the shipped catalogue by unprefixed name; read on first use, see `__getattr__`."""
@@ -95,6 +100,10 @@ class Catalogue:
     schemas: Mapping[int, AvroSchema]
     current: Mapping[str, AvroSchema]
     """The version of each record that is written, and that readers answer in."""
+    aliases: Mapping[tuple[str, int], AvroSchema] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """What more is read of each record, by the ids that a registry has given."""
 
     @classmethod
     def of(
@@ -121,6 +130,39 @@ class Catalogue:
             raise CatalogueError(f"current versions that are not listed: {sorted(unlisted)}")
         chosen = {record: by_version[record, version] for record, version in current.items()}
         return cls(MappingProxyType(by_name), MappingProxyType(by_id), MappingProxyType(chosen))
+
+    def writer(self, record: str, schema_id: int) -> AvroSchema | None:
+        """Return the schema of a record that an id stands for, None where it stands for none."""
+        alias = self.aliases.get((record, schema_id))
+        if alias is not None:
+            return alias
+        schema = self.schemas.get(schema_id)
+        return schema if schema is not None and schema.record == record else None
+
+    def registered(self, ids: Mapping[AvroSchema, Sequence[int]]) -> "Catalogue":
+        """Return the catalogue as a registry knows it.
+
+        Args:
+            ids: The ids of each schema there, oldest first; the last is written from now on.
+
+        Raises:
+            CatalogueError: A schema has no id, or an id stands for two versions of a record.
+        """
+        if missing := [schema for schema in self.schemas.values() if not ids.get(schema)]:
+            named = ", ".join(f"{schema.record} v{schema.version}" for schema in missing)
+            raise CatalogueError(f"the registry has no {named}")
+        written = {schema: replace(schema, schema_id=ids[schema][-1]) for schema in ids}
+        aliases: dict[tuple[str, int], AvroSchema] = {}
+        for schema, known in ids.items():
+            for schema_id in (schema.schema_id, *known):
+                version = aliases.setdefault((schema.record, schema_id), written[schema])
+                if version is not written[schema]:
+                    raise CatalogueError(
+                        f"{schema_id} is {schema.record} v{schema.version} to one of catalogue and "
+                        f"registry, and v{version.version} to the other"
+                    )
+        current = {record: written[schema] for record, schema in self.current.items()}
+        return replace(self, current=MappingProxyType(current), aliases=MappingProxyType(aliases))
 
     def extended(self, schema: AvroSchema, *, current: bool) -> "Catalogue":
         """Return a catalogue with one more version, written from now on if `current`."""
@@ -199,6 +241,19 @@ def shipped() -> Catalogue:
         for entry in data["schemas"]
     ]
     return Catalogue.of((_topic(**topic) for topic in data["topics"]), schemas, data["current"])
+
+
+def used() -> Catalogue:
+    """Return the catalogue of this process: the shipped one, unless `use` has said otherwise."""
+    return _used[-1] if _used else shipped()
+
+
+def use(catalogue: Catalogue | None) -> None:
+    """Let this process write and read by a catalogue from now on; None is the shipped one.
+
+    It is for the start of a process: what was encoded before keeps its ids.
+    """
+    _used[:] = [] if catalogue is None else [catalogue]
 
 
 def schema_id(record: str) -> int:

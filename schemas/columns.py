@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.avro_read import ARROW, read_rows
-from schemas.catalogue import AvroSchema, Catalogue, shipped
+from schemas.catalogue import AvroSchema, Catalogue, used
 from schemas.fields import Field, fields_of, resolve
 from schemas.framing import FRAME_BYTES, WireError, frame, writer_of
 from schemas.kernel import BoolArray, Int64Array, UInt8Array, kernel
@@ -55,7 +55,7 @@ class Decoded:
 
 def arrow_schema(record: str, *, catalogue: Catalogue | None = None) -> pa.Schema:
     """Return the columns of a record's current version."""
-    return _arrow_schema((catalogue or shipped()).newest(record))
+    return _arrow_schema((catalogue or used()).newest(record))
 
 
 def decode(
@@ -66,12 +66,12 @@ def decode(
     Args:
         record: Name in the catalogue, such as charging_session.
         values: Framed values, best as `Raw`; None and empty ones are refused.
-        catalogue: The shipped one where not given.
+        catalogue: The one of the process where not given.
 
     Raises:
         CatalogueError: There is no such record, or it cannot be read from a version listed.
     """
-    catalogue = catalogue or shipped()
+    catalogue = catalogue or used()
     reader = catalogue.newest(record)
     raw = Raw.of(values)
     ids = np.empty(len(raw), dtype=np.int64)
@@ -80,8 +80,8 @@ def decode(
     refused: list[Undecodable] = []
     for schema_id in np.unique(ids).tolist():
         positions = np.flatnonzero(ids == schema_id)
-        known = catalogue.schemas.get(schema_id)
-        if known is None or known.record != record:
+        known = catalogue.writer(record, schema_id)
+        if known is None:
             refused += [_unframed(raw, at, catalogue, record) for at in positions.tolist()]
             continue
         batch, rows, wrong = _decode_group(known, reader, raw, positions)
@@ -110,7 +110,7 @@ def encode(
             nulls where the schema allows none.
         CatalogueError: There is no such record.
     """
-    schema = (catalogue or shipped()).newest(record)
+    schema = (catalogue or used()).newest(record)
     return Rows.of(batch, fields_of(schema), frame(schema.schema_id)).values()
 
 

@@ -63,9 +63,13 @@ def writer_of(
         WireError: `not_framed`, `unknown_schema` or `wrong_record`.
     """
     schema_id = schema_id_in(value)
+    if record is not None:
+        known = catalogue.writer(record, schema_id)
+        if known is not None:
+            return known
     schema = catalogue.schemas.get(schema_id)
     if schema is None:
         raise WireError("unknown_schema", f"the catalogue has no schema {schema_id}")
-    if record is not None and schema.record != record:
+    if record is not None:
         raise WireError("wrong_record", f"it is a {schema.record}, not a {record}")
     return schema

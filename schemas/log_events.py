@@ -157,6 +157,11 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     "worker_failed": LogEvent(
         CRITICAL, "stopping, offsets unmoved: {reason}", {"reason": str, "status": int}
     ),
+    "worker_holds": LogEvent(
+        CRITICAL,
+        "ends in {seconds:.0f} s; its metrics tell about it until then",
+        {"seconds": float},
+    ),
     # Sink.
     "rows_inserted": LogEvent(
         DEBUG,
@@ -176,6 +181,18 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     "commit_refused": LogEvent(
         WARNING, "offsets were not committed: the group is being rebalanced", {"partitions": dict}
     ),
+    # `verify --every`.
+    "verified": LogEvent(
+        INFO,
+        "compared in {seconds:.1f} s: {disagreements} disagreements",
+        {"disagreements": int, "seconds": float},
+    ),
+    "drift_found": LogEvent(
+        ERROR,
+        "{kind}: expected {expected}, found {found}; `carbonflow verify` says where",
+        {"kind": str, "expected": str, "found": str},
+    ),
+    "verify_failed": LogEvent(ERROR, "could not compare: {reason}", {"reason": str}),
     # API and gateway.
     "listening": LogEvent(INFO, "listening at {url}", {"url": str, "service_url": str}),
     "topic_missing": LogEvent(

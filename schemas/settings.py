@@ -237,3 +237,33 @@ UNSECURED: Final[Mapping[str, str]] = {
     for name in variables(each)
 } | {variable("security_protocol"): "PLAINTEXT"}
 """Variables that make a broker's connections plain, whatever else an environment says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrySettings:
+    """Where the registry is; without an address none is used."""
+
+    schema_registry_url: str | None = None
+    """Where its API begins, such as http://registry:8080/apis/ccompat/v7."""
+    schema_registry_username: str | None = None
+    schema_registry_password: str | None = secret()
+    schema_registry_cafile: Path | None = None
+    """Certificates to trust; the system's where not given."""
+
+    def __post_init__(self) -> None:
+        """Refuse half a login, what is no address, and certificates that cannot be read."""
+        url = self.schema_registry_url
+        if (self.schema_registry_username is None) != (self.schema_registry_password is None):
+            raise ValueError(
+                f"{variable('schema_registry_username')} and "
+                f"{variable('schema_registry_password')} must be set together"
+            )
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError(f"{variable('schema_registry_url')} is no address of http or https")
+        if url is not None and "@" in url:
+            raise ValueError(
+                f"{variable('schema_registry_url')} holds a login; set "
+                f"{variable('schema_registry_username')} and its password instead"
+            )
+        if self.schema_registry_cafile is not None:
+            trusted(self.schema_registry_cafile, variable("schema_registry_cafile"))

@@ -18,7 +18,7 @@ from typing import Any
 import fastavro
 from fastavro.validation import ValidationError, validate
 
-from schemas.catalogue import AvroSchema, Catalogue, shipped
+from schemas.catalogue import AvroSchema, Catalogue, used
 from schemas.fields import fields_of, resolve
 from schemas.framing import FRAME_BYTES, WireError, frame, writer_of
 
@@ -32,7 +32,7 @@ def encode_one(
         WireError: `undecodable`: a field is missing, unknown, of another type or out of range.
         CatalogueError: There is no such record.
     """
-    schema = (catalogue or shipped()).newest(record)
+    schema = (catalogue or used()).newest(record)
     return frame(schema.schema_id) + _write(schema, value)
 
 
@@ -45,7 +45,7 @@ def decode_one(
         WireError: `not_framed`, `unknown_schema`, `undecodable`, or `wrong_record` where
             `record` says which one it should be.
     """
-    catalogue = catalogue or shipped()
+    catalogue = catalogue or used()
     writer = writer_of(value, catalogue, record=record)
     assert value is not None  # writer_of has refused it otherwise
     fields = read(writer, value[FRAME_BYTES:])

@@ -22,6 +22,8 @@ from sinks.connect import Client, database_name
 from sinks.positions import ACTIVITY_TOPICS, ActivityTopic, below, rekeyed_places, source_events
 
 DRIFT_MAX: Final = 100
+KINDS: Final = ("balance", "programme", "transfer", "leg", "conservation", "events", "rekeyed")
+"""The kinds of drift."""
 
 _SIGNED = "if(credit_account = account_id, amount_mg, -amount_mg)"
 _EMISSION = "quantity = 'emission'"

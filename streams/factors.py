@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from aiokafka import AIOKafkaConsumer
@@ -17,6 +17,7 @@ from aiokafka.structs import TopicPartition
 
 from carbon.factors import Factor, FactorTable
 from carbon.programmes import Programme
+from schemas.framing import WireError
 from schemas.log_events import tell
 from schemas.pacing import pace
 from schemas.singles import decode_one
@@ -90,12 +91,13 @@ class LiveRules:
         if self._consumer is not None:
             await self._consumer.stop()
 
-    async def follow(self) -> None:
-        """Take in what is published, for ever."""
+    async def follow(self, taken: Callable[[], None] = lambda: None) -> None:
+        """Take in what is published, for ever; `taken` is called whenever something was."""
         while self._consumer is not None:
             if await self._read(self._consumer, timeout_ms=1000):
                 self.current = self._rules()
                 tell(log, "factors_updated", factors=len(self._factors))
+                taken()
 
     async def _read(self, consumer: AIOKafkaConsumer, timeout_ms: int) -> int:
         fetched = await consumer.getmany(timeout_ms=timeout_ms, max_records=50_000)
@@ -104,9 +106,10 @@ class LiveRules:
             # A key published again moves to the end, so that the order stays that of publication.
             self._factors.pop(message.key, None)
             if message.value is not None:
-                record, value = decode_one(message.value)
-                if record != "emission_factor":
-                    raise UnreadableFactor(f"{record} at offset {message.offset}")
+                try:
+                    _, value = decode_one(message.value, record="emission_factor")
+                except WireError as error:
+                    raise UnreadableFactor(f"offset {message.offset}: {error}") from error
                 self._factors[message.key] = Factor(**value)  # type: ignore[arg-type]
         return len(messages)
 

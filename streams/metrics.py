@@ -1,15 +1,55 @@
-"""Every metric of a worker, described once."""
+"""Every metric of a worker, described once.
+
+Counters whose labels are known beforehand begin with 0 for each of them: what a counter has when it
+is first seen is no increase to Prometheus, so a first refusal would go unnoticed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from carbon.factors import HOW_NAMES
+from carbon.factors import HOW_NAMES, FactorTable
+from carbon.limits import FOREVER_MS
+from carbon.refusal import REFUSALS
+from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
 from streams.book import Worked
 
 SLICE_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+RESTORE_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
+
+
+class Restoring:
+    """The restorations under way, and how long those took that are done.
+
+    Args:
+        seconds: Gets the time of each [s].
+        now: A clock [s].
+    """
+
+    def __init__(self, seconds: Histogram, now: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._now = now
+        self._begun: list[float] = []
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Time the restoration that is done in the context; one that fails is not counted."""
+        began = self._now()
+        self._begun.append(began)
+        try:
+            yield
+        finally:
+            self._begun.remove(began)
+        self._seconds.observe(self._now() - began)
+
+    def waited_s(self) -> float:
+        """Return how long the longest has been under way, 0 if none is."""
+        begun = self._begun.copy()  # The thread that serves metrics asks.
+        return self._now() - min(begun) if begun else 0.0
 
 
 class WorkerMetrics:
@@ -55,9 +95,32 @@ class WorkerMetrics:
             "Age of the last event worked, 0 where none waits.",
             ("topic", "partition"),
         )
+        self.restore_seconds = Histogram(
+            "carbonflow_restore_seconds",
+            "Time from taking over a partition to having its accounts.",
+            buckets=RESTORE_SECONDS,
+            registry=registry,
+        )
+        self.restoring_seconds = gauge(
+            "restoring_seconds", "For how long accounts have been awaited, 0 if they are not."
+        )
+        self.restoring = Restoring(self.restore_seconds)
+        self.restoring_seconds.set_function(self.restoring.waited_s)
+        self.breaker_open = gauge("breaker_open", "Whether the breaker has opened, 0 or 1.")
         self._watched: set[tuple[str, str]] = set()
         self.accounts = gauge("accounts", "Accounts held, by partition.", ("partition",))
         self.factors = gauge("factors", "Emission factors in force.")
+        self.factors_until = gauge(
+            "factors_until_timestamp_seconds",
+            "When the last of the dated factors in force ends, by kind.",
+            ("kind",),
+        )
+        for topic in (*ACTIVITY_TOPICS, *LATE_OF.values()):
+            self.events.labels(topic)
+        for code in REFUSALS:
+            self.refusals.labels(code)
+        for how in HOW_NAMES:
+            self.matches.labels(how)
 
     def watch(
         self, topic: str, partition: int, *, lag: Callable[[], float], age_s: Callable[[], float]
@@ -74,6 +137,17 @@ class WorkerMetrics:
             self.lag_seconds.remove(*place)
             self._watched.remove(place)
         self.accounts.remove(str(partition))
+
+    def take_factors(self, table: FactorTable) -> None:
+        """Take note of the factors in force."""
+        self.factors.set(len(table.factors))
+        until_ms: dict[str, int] = {}
+        for factor in table.factors:
+            if factor.valid_to < FOREVER_MS:
+                until_ms[factor.kind] = max(factor.valid_to, until_ms.get(factor.kind, 0))
+        self.factors_until.clear()
+        for kind, last_ms in until_ms.items():
+            self.factors_until.labels(kind).set(last_ms / 1000)
 
     def worked(
         self,

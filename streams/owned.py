@@ -21,7 +21,7 @@ from schemas.log_events import tell
 from schemas.progress import Progress
 from schemas.tracing import Tracing
 from streams.book import Book, Worked
-from streams.breaker import Breaker
+from streams.breaker import Breaker, BreakerOpen
 from streams.garbage import Garbage
 from streams.lanes import Lanes
 from streams.limit import SliceLimit
@@ -33,7 +33,7 @@ from streams.settings import WorkerSettings
 from streams.slice import ORIGINAL_OF, Slice
 from streams.spans import end_span, slice_span
 from streams.step import Rules
-from streams.stop import stop_process_on_failure
+from streams.stop import stop_process, stop_process_on_failure
 
 log = logging.getLogger("carbonflow.worker")
 
@@ -53,7 +53,7 @@ class Owned:
         limit: Learns how long slices take.
         rules: Answers with the rules in force.
         assignment: Answers with the partitions assigned to this worker.
-        highwater: Answers with the end of a partition as far as the last fetch knew.
+        left: Answers with how many offsets of a partition, from one on, are not worked yet.
         lookup: Asks the store about late events; None where they are refused.
         release: Lets the partition of a late lane be fetched again; goes with it.
         tracing: Records the spans of slices; None where traces are off.
@@ -67,7 +67,7 @@ class Owned:
         *,
         rules: Callable[[], Rules],
         assignment: Callable[[], Collection[TP]],
-        highwater: Callable[[TP], int | None],
+        left: Callable[[TP, int], int],
         lookup: Lookup | None = None,
         release: Callable[[TP], None] | None = None,
         tracing: Tracing | None = None,
@@ -76,7 +76,7 @@ class Owned:
         self._tracing = tracing
         self._rules = rules
         self._assignment = assignment
-        self._highwater = highwater
+        self._left = left
         self._metrics = metrics
         self._limit = limit
         self._books: dict[int, Book] = {}
@@ -126,7 +126,13 @@ class Owned:
             if taken_after != self._revocations or tp not in self._assignment():
                 tell(log, "slice_dropped", **part.coordinates())
                 return
-            await self._work(part)
+            try:
+                await self._work(part)
+            except BreakerOpen as error:
+                self._metrics.breaker_open.set(1)
+                # Where nobody can ask there is nothing to wait for.
+                hold_s = self._settings.breaker_hold_s if self._settings.metrics_port else 0
+                stop_process(error, hold_s=hold_s)
 
         begun = self._underway[part.partition] = asyncio.create_task(work())
         return begun
@@ -156,9 +162,10 @@ class Owned:
             if self._recalling is None:
                 self._recalling = asyncio.create_task(self._recall())
             await self._recalling
-            book = await Book.open(
-                self._settings, part.partition, self._breaker, partitions=rules.partitions
-            )
+            with self._metrics.restoring.one():
+                book = await Book.open(
+                    self._settings, part.partition, self._breaker, partitions=rules.partitions
+                )
             self._books[part.partition] = book
             for topic in self._settings.source_topics:
                 self._watch(book, topic)
@@ -172,7 +179,6 @@ class Owned:
             if span is not None:
                 end_span(span, worked)
             self._limit.worked(len(worked.part), sum(worked.seconds.values()))
-            self._metrics.factors.set(len(rules.factors.factors))
             self._metrics.worked(worked, accounts=len(book.accounts))
             self._tell(worked)
 
@@ -210,7 +216,7 @@ class Owned:
         # The end of a lane is a marker that no slice passes: idle, it is at its end.
         if topic in ORIGINAL_OF and not (self._lanes and self._lanes.is_busy(tp)):
             return 0.0
-        return float(max(0, (self._highwater(tp) or 0) - book.next_offset[topic]))
+        return float(self._left(tp, book.next_offset[topic]))
 
     async def finish(self) -> None:
         """Wait for the slices under way; late ones that wait for the store are left."""

@@ -41,6 +41,7 @@ class WorkerSettings(BrokerSettings):
         breaker_records: Refused records of one source in a row that stop the worker; 0 is never.
         breaker_share: Share of a source's records, refused, that stops it; 0 is never.
         breaker_share_records: Records of a source that the share is taken over at least.
+        breaker_hold_s: How long a worker whose breaker has opened tells so before it ends.
     """
 
     group: str = "carbonflow"
@@ -66,6 +67,7 @@ class WorkerSettings(BrokerSettings):
     breaker_records: int = 10_000
     breaker_share: float = 0.5
     breaker_share_records: int = 10_000
+    breaker_hold_s: int = 60
 
     @property
     def source_topics(self) -> tuple[str, ...]:

@@ -1,10 +1,17 @@
-"""Stopping the process: crash-only, so that no acknowledgement or clean-up can move an offset."""
+"""Stopping the process: crash-only, so that no acknowledgement or clean-up can move an offset.
+
+A process that a supervisor starts again at once is hard to see: what it knew when it ended is gone
+before anybody has asked. Where it has something to tell it may stand still for a while first; its
+metrics are served by a thread of their own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
+import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, NoReturn
@@ -38,14 +45,27 @@ async def stop_process_on_failure() -> AsyncIterator[None]:
         stop_process(error)
 
 
-def stop_process(error: BaseException) -> NoReturn:
-    """End the process at once, and say why."""
+def stop_process(error: BaseException, *, hold_s: float = 0.0) -> NoReturn:
+    """End the process, and say why.
+
+    Args:
+        error: What ends it.
+        hold_s: How long it stands still before; nothing goes on in its event loop any more, and a
+            signal that asks it to end ends it. Only the main thread can.
+    """
     fenced = isinstance(error, ProducerFenced)
+    status = EXIT_FENCED if fenced else EXIT_FAILED
+    if hold_s:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: os._exit(status))
     if fenced:
         tell(log, "worker_fenced", status=EXIT_FENCED)
     else:
         told = denied(error)
         reason = f"the broker {told}" if told else " ".join(str(error).split()) or repr(error)
-        tell(log, "worker_failed", error=error, reason=reason, status=EXIT_FAILED)
+        tell(log, "worker_failed", error=error, reason=reason, status=status)
+    if hold_s:
+        tell(log, "worker_holds", seconds=float(hold_s))
     logging.shutdown()
-    os._exit(EXIT_FENCED if fenced else EXIT_FAILED)
+    time.sleep(hold_s)
+    os._exit(status)

@@ -62,6 +62,18 @@ class SliceThread(driver.AIOKafkaConsumerThread):
         if self._consumer is not None:
             self.thread_loop.call_soon_threadsafe(_wake, self._consumer._fetcher)
 
+    def passed(self, tp: TP) -> int:
+        """Return the offset that the next fetch begins at, 0 where there is none yet.
+
+        It is behind the markers of transactions, which nobody is ever handed.
+        """
+        subscription = self._consumer and self._consumer._subscription.subscription
+        assigned = subscription and subscription.assignment
+        if not assigned or tp not in assigned.tps:
+            return 0
+        state = assigned.state_value(tp)
+        return int(state.position) if state.has_valid_position else 0
+
 
 def _wake(fetcher: Any) -> None:
     for waiter in list(fetcher._fetch_waiters):
@@ -74,6 +86,7 @@ class SliceConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._passed: dict[TP, int] = {}
+        self._fetched: dict[TP, int] = {}
         self._room = asyncio.Event()
         self._held: dict[TP, int] = {}
 
@@ -101,6 +114,9 @@ class SliceConsumer(driver.Consumer):
         if records is None or self.should_stop:
             return
         gone_back: set[TP] = set()
+        for tp, pieces in records.items():
+            if tp.topic in transport.activity_topics and pieces:
+                self._fetched[tp] = int(pieces[-1].offsets[-1]) + 1
         for tp, fetched in in_turns(records):
             name = transport.activity_topics.get(tp.topic)
             flows = generation == self.app.consumer_generation_id and self.flow_active
@@ -122,6 +138,22 @@ class SliceConsumer(driver.Consumer):
             if part.late_from is not None:
                 self._held[tp] = generation
             yield tp, self._message(tp, part)
+
+    def left(self, tp: TP, next_offset: int) -> int:
+        """Return how many offsets from one on are not worked yet, as far as the last fetch knew.
+
+        A transaction's marker counts only while it is not known to be one: once all that was
+        fetched is worked, and the end is passed, there is nothing left.
+
+        Args:
+            tp: A partition that is assigned.
+            next_offset: The offset after the last record that is worked.
+        """
+        end = self.highwater(tp) or 0
+        thread = cast(SliceThread, self._thread)
+        if next_offset >= self._fetched.get(tp, 0) and thread.passed(tp) >= end:
+            return 0
+        return max(0, end - next_offset)
 
     def on_buffer_drop(self, tp: TP) -> None:
         """Take a partition in again that has room, at once: also a fetch that waits already."""

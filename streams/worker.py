@@ -19,11 +19,12 @@ import faust
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from faust.types import TP
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from yarl import URL
 
 from carbon.programmes import Programme
 from producers.programmes.load import load_programmes
+from schemas.certificates import CertificateMetrics
 from schemas.log_events import numbers_of, tell
 from schemas.reaching import denied, obstacle
 from schemas.tracing import Tracing
@@ -76,6 +77,11 @@ def run_worker(
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
     if settings.metrics_port:
+        ProcessCollector(registry=registry)
+        certificates = {"CARBONFLOW_SSL_CAFILE": settings.ssl_cafile}
+        if store is not None:
+            certificates["CARBONFLOW_CLICKHOUSE_CAFILE"] = store.clickhouse_cafile
+        CertificateMetrics(registry, certificates)
         start_http_server(settings.metrics_port, settings.metrics_host, registry)
     app = build_app(settings, programmes, partitions, metrics, store, tracing)
     worker = faust.Worker(
@@ -150,7 +156,7 @@ def _add_agent(
         rules=lambda: rules.current,
         # The application makes its consumer when it starts.
         assignment=lambda: app.consumer.assignment(),  # noqa: PLW0108
-        highwater=lambda tp: app.consumer.highwater(tp),  # noqa: PLW0108
+        left=lambda tp, offset: cast(SliceConsumer, app.consumer).left(tp, offset),
         lookup=lookup,
         release=lambda tp: cast(SliceConsumer, app.consumer).release(tp),
         tracing=tracing,
@@ -179,9 +185,10 @@ def _add_agent(
     @app.agent(source, concurrency=1, name="accounts")
     async def work(stream: Any) -> None:
         async with stop_process_on_failure(), rules:
+            metrics.take_factors(rules.current.factors)
             # Not tasks of the application: those begin only when the group has taken it in.
             beside = [
-                asyncio.create_task(_follow(rules)),
+                asyncio.create_task(_follow(rules, metrics)),
                 asyncio.create_task(_join_in_time(joined, settings)),
             ]
             try:
@@ -233,8 +240,8 @@ async def _hindered(settings: WorkerSettings) -> str:
 
 
 @stop_process_on_failure()
-async def _follow(rules: LiveRules) -> None:
-    await rules.follow()
+async def _follow(rules: LiveRules, metrics: WorkerMetrics) -> None:
+    await rules.follow(lambda: metrics.take_factors(rules.current.factors))
 
 
 async def _partitions(settings: WorkerSettings) -> int:

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from api.app import create_app, create_service
 from api.gateway import app as gateway
@@ -30,8 +30,9 @@ from carbon.refusal import REFUSALS, REMEDIES
 from cli.main import carbonflow
 from producers.client.settings import ClientSettings
 from schemas.catalogue import TOPICS
+from schemas.certificates import CertificateMetrics
 from schemas.settings import variables
-from sinks.metrics import FollowingMetrics, SinkMetrics
+from sinks.metrics import FollowingMetrics, SinkMetrics, VerifyMetrics
 from sinks.queries import Queries
 from streams.metrics import WorkerMetrics
 from streams.settings import WorkerSettings
@@ -267,6 +268,8 @@ def metrics_of(kind: Any) -> set[tuple[str, str, tuple[str, ...]]]:
         ("Metrics of the API", ApiMetrics),
         ("Metrics of the gateway", GatewayMetrics),
         ("Metrics of followed balances", FollowingMetrics),
+        ("Metrics of verify", VerifyMetrics),
+        ("Metrics of certificates", lambda registry: CertificateMetrics(registry, {})),
     ],
 )
 def test_metrics_are_documented_with_type_and_labels(title: str, kind: Any) -> None:
@@ -275,6 +278,16 @@ def test_metrics_are_documented_with_type_and_labels(title: str, kind: Any) -> N
         for name, each, labels, _ in rows(section(REFERENCE, title))
     }
     assert table == metrics_of(kind)
+
+
+def test_metrics_of_processes_are_those_of_the_library() -> None:
+    documented = {
+        (words(row[0])[0], row[1]) for row in rows(section(REFERENCE, "Metrics of processes"))
+    }
+    assert documented == {
+        (family.name + ("_total" if family.type == "counter" else ""), family.type)
+        for family in ProcessCollector(registry=None).collect()
+    }
 
 
 # Routes

@@ -151,6 +151,9 @@ class Intake:
     ) -> None:
         self._settings = settings
         self._metrics = metrics
+        # What a counter has when it is first seen is no increase to Prometheus.
+        for status in Status:
+            metrics.records.labels(status.value)
         self._recent = Recent(settings.gateway_recent_max)
         self._message_of = Messages(
             settings.client, None, now_ms, SENT_IN.get if is_traced else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -107,7 +106,7 @@ def carbonflow(*options: str, **settings: str) -> Iterator[Running]:
             _wait(process, f"http://127.0.0.1:{health}/readyz", Path(name, "up.log"))
             yield Running(f"127.0.0.1:{broker}", f"http://127.0.0.1:{api}", Path(name))
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait(WAIT_S_MAX)
 
 

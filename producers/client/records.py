@@ -28,7 +28,7 @@ from carbon.accept import (
     used_or_not_given,
 )
 from carbon.refusal import REFUSALS
-from schemas.catalogue import schema_of
+from schemas.catalogue import schema_of, used
 from schemas.fields import Field, fields_of
 from schemas.framing import VALUE_BYTES_MAX, frame
 
@@ -96,8 +96,19 @@ Activity: TypeAlias = ChargingSession | FreightTrip
 SCHEMA_ID_OF: Final[Mapping[type[Activity], int]] = {ChargingSession: 1, FreightTrip: 2}
 """The version that is written here; a newer one gets its own id, and this one keeps its."""
 
-_SESSION_FRAME: Final = frame(SCHEMA_ID_OF[ChargingSession])
-_TRIP_FRAME: Final = frame(SCHEMA_ID_OF[FreightTrip])
+
+_FRAMES: Final = {kind: frame(schema_id) for kind, schema_id in SCHEMA_ID_OF.items()}
+
+
+def framed_as(kind: type[Activity]) -> bytes:
+    """Return what goes before a record: the id is a registry's where this process uses one."""
+    catalogue = used()
+    if not catalogue.aliases:
+        return _FRAMES[kind]
+    schema_id = SCHEMA_ID_OF[kind]
+    schema = catalogue.writer(schema_of(schema_id).record, schema_id)
+    assert schema is not None, f"the catalogue has no schema {schema_id}"
+    return frame(schema.schema_id)
 
 
 class RefusedError(ValueError):
@@ -201,7 +212,7 @@ def _session(record: ChargingSession, timestamp_ms: int) -> bytes:
         names, places = _texts(*texts[:6]), _texts(*texts[6:])
     value = b"".join(
         (
-            _SESSION_FRAME,
+            framed_as(ChargingSession),
             names,
             _long(started_at),
             _long(ended_at),
@@ -232,7 +243,7 @@ def _trip(record: FreightTrip, timestamp_ms: int) -> bytes:
     ) = record  # fmt: skip
     value = b"".join(
         (
-            _TRIP_FRAME,
+            framed_as(FreightTrip),
             _texts(
                 trip_id, source, account_id, programme, vehicle_id, vehicle_class, energy_carrier
             ),

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from embedded.workers import LIVED_S, RESTARTS_MAX, WorkerError, Workers
+from embedded.workers import LIVED_S, RESTARTS_MAX, WorkerError, Workers, environ_within
+from schemas.settings import RegistrySettings, read_settings
+from sinks.sink import SinkSettings
 
 WAITS = "import threading; threading.Event().wait()"
 FAILS = "import sys; sys.exit('no such broker')"
@@ -58,6 +60,13 @@ def test_a_worker_gets_its_settings(supervised: Callable[[str], Workers], tmp_pa
     supervised(f"import os; print([os.environ[n] for n in {names}], flush=True); {WAITS}")
     log = tmp_path / "worker-0.log"
     until(lambda: "['x:1', 'worker-0', '0']" in log.read_text())
+
+
+def test_workers_of_a_stack_use_no_registry_whatever_the_environment_says() -> None:
+    within = environ_within(SinkSettings(), store_url="http://127.0.0.1:1")
+    outside = {"CARBONFLOW_SCHEMA_REGISTRY_URL": "http://registry:8080/apis/ccompat/v7"}
+    assert read_settings(RegistrySettings, outside).schema_registry_url is not None
+    assert read_settings(RegistrySettings, outside | within).schema_registry_url is None
 
 
 def test_a_key_pressed_for_its_owner_is_not_for_a_worker_and_they_share_a_session(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from fractions import Fraction
@@ -29,16 +30,21 @@ ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
 
 def ran(name: str) -> tuple[list[str], dict[str, Any]]:
     """Run a tutorial; return what it said, and the balance that it ended in."""
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, str(TUTORIALS / f"{name}.py"), *ARGUMENTS[name]],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
         env={**environment(), "PYTHONUNBUFFERED": "1", "TMPDIR": os.environ.get("TMPDIR", "/tmp")},
-        timeout=RUN_S_MAX,
-    )
-    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
-    said, brace, balance = done.stdout.partition("\n{\n")
+        start_new_session=True,  # With the stack that it starts, so that both can be ended.
+    ) as script:
+        try:
+            stdout, stderr = script.communicate(timeout=RUN_S_MAX)
+        except BaseException:
+            os.killpg(script.pid, signal.SIGKILL)
+            raise
+    assert script.returncode == 0, f"{stdout}{stderr}"
+    said, brace, balance = stdout.partition("\n{\n")
     return said.splitlines(), json.loads(brace + balance)
 
 

@@ -42,6 +42,7 @@ class Up:
     bootstrap: str
     api: str
     service: str
+    metrics_port: int
     warned: Path
 
     def get(self, path: str) -> Any:
@@ -97,7 +98,7 @@ def up(folder: Path, **settings: str) -> Iterator[Up]:
         )
     try:
         urls = f"http://127.0.0.1:{api}", f"http://127.0.0.1:{service}"
-        yield Up(process, f"127.0.0.1:{broker}", *urls, warned)
+        yield Up(process, f"127.0.0.1:{broker}", *urls, metrics, warned)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(STOP_S)

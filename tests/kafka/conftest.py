@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kafka.registry import registry
 from tests.kafka.server import KafkaServer, fetch_jars, missing
 
 
@@ -29,6 +30,13 @@ def jars() -> Path:
 def kafka(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     with KafkaServer(tmp_path_factory.mktemp("kafka"), jars) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def registry_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A schema registry that all tests share: each has subjects under a prefix of its own."""
+    with registry(tmp_path_factory.mktemp("registry")) as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)

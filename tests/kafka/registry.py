@@ -1,71 +1,74 @@
-"""A schema registry for tests: what Confluent's answers to "under which id is this schema?".
+"""A real schema registry for tests: Apicurio, by its API that speaks as Confluent's registry does.
 
-It is a small server of our own, because no real registry comes from a package registry. It does one
-call as that one's documentation has it, POST /subjects/SUBJECT, and refuses everything else. So a
-client that passes here has asked correctly; it says nothing about a real registry's other ways.
+Maven fetches once what `apicurio/pom.xml` pins, into its git-ignored `target/`. The registry keeps
+what it is told in memory, listens on a free port of 127.0.0.1, and is stopped by its pid.
 """
 
-import json
-import threading
-from collections.abc import Iterator, Mapping
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
-CONTENT_TYPE: Final = "application/vnd.schemaregistry.v1+json"
+from embedded.children import end, spawn
+from tests.kafka.server import free_ports
+from tests.toolchains import make, need
 
-Answer = tuple[int, dict[str, Any]]
+HERE: Final = Path(__file__).resolve().parent / "apicurio"
+START_S_MAX: Final = 60
+STOP_S_MAX: Final = 15
+POLL_S: Final = 0.1
+JVM: Final = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 
-def answer(subjects: Mapping[str, Mapping[int, str]], path: str, body: bytes) -> Answer:
-    """Return status and body of the answer to a lookup.
-
-    Args:
-        subjects: The schemas of each subject, by id.
-        path: Path that was posted to.
-        body: What was posted.
-    """
-    subject = path.removeprefix("/subjects/")
-    if subject == path or "/" in subject:
-        return 404, {"error_code": 404, "message": "HTTP 404 Not Found"}
-    try:
-        asked = json.loads(json.loads(body)["schema"])
-    except (ValueError, KeyError, TypeError):
-        return 422, {"error_code": 42201, "message": "Invalid schema"}
-    if subject not in subjects:
-        return 404, {"error_code": 40401, "message": f"Subject '{subject}' not found."}
-    for version, (number, text) in enumerate(subjects[subject].items(), start=1):
-        if json.loads(text) == asked:
-            return 200, {"subject": subject, "id": number, "version": version, "schema": text}
-    return 404, {"error_code": 40403, "message": "Schema not found"}
+def fetch() -> Path:
+    """Return the folder of the registry, fetched by Maven unless it is already there."""
+    need("java", "the schema registry")
+    need("mvn", "the schema registry")
+    return make(("mvn", "-q", "-B", "dependency:unpack"), HERE, ("pom.xml",), "target") / "app"
 
 
 @contextmanager
-def registry(subjects: Mapping[str, Mapping[int, str]]) -> Iterator[str]:
-    """Serve the schemas of each subject, by id, and give the registry's URL."""
+def registry(folder: Path) -> Iterator[str]:
+    """Run an empty registry and give the address of its Confluent-compatible API.
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            if self.headers.get("Content-Type", "").split(";")[0] != CONTENT_TYPE:
-                status, said = 415, {"error_code": 415, "message": "Unsupported Media Type"}
-            else:
-                status, said = answer(subjects, self.path, body)
-            payload = json.dumps(said).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", CONTENT_TYPE)
-            self.send_header("Content-Length", str(len(payload)))
-            self.end_headers()
-            self.wfile.write(payload)
+    Args:
+        folder: Takes its log.
+    """
+    app = fetch()
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
+    java = shutil.which("java")
+    assert java is not None, "need() was not asked"
+    options = ("-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={port}")
+    (jar,) = app.glob("*run*.jar")
+    log_path = folder / "registry.log"
+    child = spawn(
+        (java, *JVM, *options, "-jar", str(jar)),
+        log_path=log_path,
+        death_signal=signal.SIGKILL,
+    )
+    try:
+        deadline = time.monotonic() + START_S_MAX
+        while not _answers(url):
+            said = log_path.read_text()[-2000:]
+            assert child.poll() is None, f"the registry ended:\n{said}"
+            assert time.monotonic() < deadline, f"the registry does not answer:\n{said}"
+            time.sleep(POLL_S)
+        yield url
+    finally:
+        end(child, term_s=STOP_S_MAX)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there.
-            del format, args
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/subjects", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False

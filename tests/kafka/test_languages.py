@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from producers.client.columns import CarbonflowProducer
 from producers.factors.release import load_release
@@ -22,7 +23,6 @@ from schemas.framing import FRAME_BYTES, frame
 from schemas.partition import partition_of
 from schemas.singles import encode_one
 from tests.kafka.languages import LANGUAGES, run
-from tests.kafka.registry import registry
 from tests.kafka.server import KafkaServer
 from tests.streams.deployment import Deployment, deployment
 from tests.streams.scene import DAY_MS, HOUR_MS, NOW_MS, SESSIONS, session
@@ -190,41 +190,41 @@ def test_records_and_balances_are_those_of_our_own_client(
 
 
 def test_a_registry_that_is_named_is_asked_for_the_id(
-    kafka: KafkaServer, command: tuple[str, ...], tmp_path: Path
+    kafka: KafkaServer, registry_url: str, command: tuple[str, ...], tmp_path: Path
 ) -> None:
-    text = shipped().newest("charging_session").text
-    other = shipped().newest("freight_trip").text
-
     async def scenario() -> None:
         async with made(kafka, tmp_path) as here:
             subject = f"{here.settings.topic(SESSIONS)}-value"
-            with registry({subject: {76: other, 0x01020304: text}}) as url:
-                asked = {**environ(here), "SCHEMA_REGISTRY_URL": url}
-                done = await asyncio.to_thread(run, command, LINES[:2], **asked)
+            with SchemaRegistryClient({"url": registry_url}) as client:
+                # Ids are given in turn: the first ones are ours by chance.
+                client.register_schema(subject, Schema('"string"', "AVRO"))
+                client.register_schema(subject, Schema(shipped().newest("transfer").text, "AVRO"))
+                text = shipped().newest("charging_session").text
+                number = client.register_schema(subject, Schema(text, "AVRO"))
+            assert number != schema_id("charging_session"), "the id proves nothing"
+            asked = {**environ(here), "CARBONFLOW_SCHEMA_REGISTRY_URL": registry_url}
+            done = await asyncio.to_thread(run, command, LINES[:2], **asked)
             assert done.acknowledged == 2, done
             values = [value for _, _, value in await records_of(here)]
             expected = [encode_one("charging_session", each) for each in SENT[:2]]
-            assert sorted(values) == sorted(
-                frame(0x01020304) + each[FRAME_BYTES:] for each in expected
-            )
+            assert sorted(values) == sorted(frame(number) + each[FRAME_BYTES:] for each in expected)
 
     asyncio.run(scenario())
 
 
 def test_nothing_is_sent_of_a_schema_that_the_registry_does_not_know(
-    kafka: KafkaServer, command: tuple[str, ...], tmp_path: Path
+    kafka: KafkaServer, registry_url: str, command: tuple[str, ...], tmp_path: Path
 ) -> None:
-    text = shipped().newest("freight_trip").text
-
     async def scenario() -> None:
         async with made(kafka, tmp_path) as here:
             subject = f"{here.settings.topic(SESSIONS)}-value"
-            with registry({subject: {schema_id("freight_trip"): text}}) as url:
-                asked = {**environ(here), "SCHEMA_REGISTRY_URL": url}
-                done = await asyncio.to_thread(run, command, LINES[:2], **asked)
+            with SchemaRegistryClient({"url": registry_url}) as client:
+                text = shipped().newest("freight_trip").text
+                client.register_schema(subject, Schema(text, "AVRO"))
+            asked = {**environ(here), "CARBONFLOW_SCHEMA_REGISTRY_URL": registry_url}
+            done = await asyncio.to_thread(run, command, LINES[:2], **asked)
             assert (done.status, done.stdout) == (1, "0 records acknowledged\n")
             assert "404" in done.stderr
-            assert "Schema not found" in done.stderr
             assert await records_of(here) == []
 
     asyncio.run(scenario())

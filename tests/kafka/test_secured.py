@@ -5,13 +5,15 @@ process of production (`tests.kafka.secured`).
 """
 
 import asyncio
+import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import pytest
@@ -86,8 +88,10 @@ def test_every_part_works_over_tls_as_its_own_user(play: Callable[..., None]) ->
         assert "made, 4 partitions" in await at.done("topics", "operator")
         assert "published 222 factors" in await at.done("factors load", "factors")
         assert await at.done("migrate", "operator") == "up to date\n"
-        worker, sink = at.start("worker", "worker"), at.start("sink", "sink")
-        api = at.start("api", "reader")
+        ports = {name: str(free_port()) for name in ("worker", "sink", "api", "verify")}
+        worker = at.start("worker", "worker", METRICS_PORT=ports["worker"])
+        sink = at.start("sink", "sink", METRICS_PORT=ports["sink"])
+        api = at.start("api", "reader", API_METRICS_PORT=ports["api"])
         made = at.pipeline
         await made.send(EVENTS)
 
@@ -112,10 +116,48 @@ def test_every_part_works_over_tls_as_its_own_user(play: Callable[..., None]) ->
         at.deployment.check_silence(*(part.said() for part in at.parts))
         told = await at.done(f"verify --clickhouse {at.clickhouse}", "verifier")
         assert told == "verify: ok\n"
+        every = f"verify --clickhouse {at.clickhouse} --every 1"
+        watching = at.start(every, "verifier", METRICS_PORT=ports["verify"])
+
+        async def compared() -> bool:
+            watching.check()
+            return metrics_of(ports["verify"]).get(COMPARED, 0) > 0
+
+        await until(compared)
+        trusted = {name: trusted_by(ports[name]) for name in ("worker", "sink", "api")}
+        assert trusted == {"worker": BROKERS, "sink": BROKERS | STORES, "api": BROKERS | STORES}
+        assert watching.stop() == 0
         assert [worker.stop(), sink.stop(), api.stop()] == [0, 0, 0]
         at.deployment.check_silence(*(part.said() for part in at.parts))
 
     play(scenario, bare=True)
+
+
+COMPARED: Final = 'carbonflow_verify_rounds_total{outcome="ok"}'
+BROKERS: Final = frozenset({"CARBONFLOW_SSL_CAFILE"})
+STORES: Final = frozenset({"CARBONFLOW_CLICKHOUSE_CAFILE"})
+
+
+def metrics_of(port: str) -> dict[str, float]:
+    """Return what a process measures, nothing while it does not answer yet."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+    except URLError:
+        return {}
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {series: float(value) for series, value in pairs}
+
+
+def trusted_by(port: str) -> frozenset[str]:
+    """Return the settings whose certificates a process tells the end of, all of them ahead."""
+    found = {
+        series: end_s
+        for series, end_s in metrics_of(port).items()
+        if series.startswith("carbonflow_certificate_not_after_timestamp_seconds{")
+    }
+    assert all(end_s > time.time() for end_s in found.values())
+    return frozenset(re.findall(r'setting="(\w+)"', " ".join(found)))
 
 
 COMMANDS: Final = (("worker", "worker"), ("sink", "sink"), ("api", "reader"))

@@ -8,7 +8,14 @@ from typing import Final, Literal
 
 import pytest
 
-from schemas.settings import UNSECURED, BrokerSettings, SettingsError, is_secret, read_settings
+from schemas.settings import (
+    UNSECURED,
+    BrokerSettings,
+    RegistrySettings,
+    SettingsError,
+    is_secret,
+    read_settings,
+)
 from sinks.connect import StoreSettings
 from tests.certificates import make_certificates
 
@@ -270,3 +277,20 @@ def secured() -> BrokerSettings:
         sasl_username="u",
         sasl_password="hunter2",
     )
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({"URL": "registry:8080"}, "CARBONFLOW_SCHEMA_REGISTRY_URL is no address"),
+        ({"URL": "https://me:s3cret@registry"}, "holds a login"),
+        ({"USERNAME": "me"}, "must be set together"),
+        ({"PASSWORD": "s3cret"}, "must be set together"),
+        ({"CAFILE": "/nowhere.pem"}, "CARBONFLOW_SCHEMA_REGISTRY_CAFILE"),
+    ],
+)
+def test_a_registry_that_cannot_be_asked_is_refused(environ: dict[str, str], told: str) -> None:
+    named = {f"CARBONFLOW_SCHEMA_REGISTRY_{name}": value for name, value in environ.items()}
+    with pytest.raises(SettingsError, match=told) as refused:
+        read_settings(RegistrySettings, named)
+    assert "s3cret" not in str(refused.value)

@@ -187,7 +187,7 @@ class World:
                 SliceLimit(records_max=SETTINGS.slice_records_max, ms_max=10_000),
                 rules=self._rules_since_now(),
                 assignment=lambda: member.assignment,
-                highwater=lambda tp: self.broker.logs[TopicPartition(*tp)].end,
+                left=lambda tp, offset: self.broker.logs[TopicPartition(*tp)].end - offset,
                 lookup=lookup,
                 release=member.release,
             )

@@ -238,7 +238,10 @@ class Deployment:
 
     async def balances(self) -> dict[str, dict[str, Any]]:
         """Return the latest balance of each account."""
-        found = [decode_one(one.value)[1] for one in await self.read("account-balances")]
+        found = [
+            decode_one(one.value, record="account_balance")[1]
+            for one in await self.read("account-balances")
+        ]
         return {str(one["account_id"]): one for one in found}
 
     def end(self) -> None:

@@ -72,3 +72,13 @@ def test_the_last_line_says_why_and_with_which_status() -> None:
 def test_a_task_that_is_cancelled_on_purpose_just_ends() -> None:
     after = "await asyncio.sleep(0); task.cancel()"
     assert status("await asyncio.Event().wait()", after) == 0
+
+
+def test_a_process_that_has_something_to_tell_stands_still_until_it_is_asked_to_end() -> None:
+    scene = "from streams.stop import stop_process; stop_process(ValueError('bad'), hold_s=60)"
+    with subprocess.Popen([sys.executable, "-c", scene], stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert b"stopping, offsets unmoved" in process.stderr.readline()
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(timeout=30) == EXIT_FAILED

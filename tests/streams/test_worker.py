@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.request import urlopen
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from embedded.broker import free_port
 from schemas.partition import partition_of
 from schemas.singles import encode_one
 from streams.accounts import Accounts
-from tests.streams.deployment import PARTITIONS, WAIT_S, Deployment, deployment
+from tests.streams.deployment import PARTITIONS, WAIT_S, Deployment, deployment, until
 from tests.streams.scene import (
     SESSIONS,
     TRIPS,
@@ -32,6 +35,7 @@ from tests.streams.scene import sessions_of as slice_of
 Scenario: TypeAlias = Callable[[Deployment], Coroutine[Any, Any, None]]
 Play: TypeAlias = Callable[[Scenario], None]
 
+EVENTS = 20
 GRID = next(
     factor
     for factor in shipped_factors().factors
@@ -296,5 +300,34 @@ def test_topics_with_different_numbers_of_partitions_are_told(play: Play) -> Non
         last = worker.said().splitlines()[-1]
         assert f"{made.settings.prefix}transfers 3" in last
         assert f"{made.settings.prefix}refusals 2" in last
+
+    play(scenario)
+
+
+def test_the_marker_of_a_transaction_is_no_lag(play: Play) -> None:
+    port = free_port()
+
+    def told() -> str:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
+
+    async def scenario(made: Deployment) -> None:
+        await made.make_topics()
+        await made.publish(shipped_factors().factors)
+        worker = made.start(metrics_port=port)
+        options = {**made.settings.client_options(), "transactional_id": "replay", "acks": "all"}
+        async with AIOKafkaProducer(**options) as producer, producer.transaction():
+            for number in range(EVENTS):
+                one = event(session(session_id=f"S{number}"))
+                await producer.send(made.settings.topic(SESSIONS), key=one.key, value=one.value)
+        await made.until_said("open: 0 accounts", worker)
+
+        async def level() -> bool:
+            lines = (await asyncio.to_thread(told)).splitlines()
+            worked = f'carbonflow_events_total{{topic="{SESSIONS}"}} {float(EVENTS)}' in lines
+            lags = [line for line in lines if re.match(r"carbonflow_lag_\w+{", line)]
+            return worked and len(lags) > 0 and all(line.endswith(" 0.0") for line in lags)
+
+        await until(level, worker)
 
     play(scenario)

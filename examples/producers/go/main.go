@@ -125,7 +125,7 @@ func recordOf(schema *avro.Schema, id uint32, line []byte) (*kgo.Record, error) 
 
 // schemaID returns the id of the schema: the registry's where there is one.
 func schemaID(topic, text string) (uint32, error) {
-	registry := os.Getenv("SCHEMA_REGISTRY_URL")
+	registry := os.Getenv("CARBONFLOW_SCHEMA_REGISTRY_URL")
 	if registry == "" {
 		return catalogueID, nil
 	}

@@ -15,8 +15,8 @@ const REGISTRY_MS_MAX = 10_000;
 
 /** Return the id of the schema: the registry's where there is one. */
 async function schemaId(topic, text) {
-  if (!env.SCHEMA_REGISTRY_URL) return CATALOGUE_ID;
-  const url = `${env.SCHEMA_REGISTRY_URL.replace(/\/+$/, "")}/subjects/${topic}-value`;
+  if (!env.CARBONFLOW_SCHEMA_REGISTRY_URL) return CATALOGUE_ID;
+  const url = `${env.CARBONFLOW_SCHEMA_REGISTRY_URL.replace(/\/+$/, "")}/subjects/${topic}-value`;
   const answer = await fetch(url, {
     method: "POST",
     headers: { "Content-Type": "application/vnd.schemaregistry.v1+json" },

@@ -154,7 +154,7 @@ public final class Producer {
 
     /** Return the id of the schema: the registry's where there is one. */
     private static int schemaId(String topic, String text) throws IOException, InterruptedException {
-        String registry = env("SCHEMA_REGISTRY_URL", "");
+        String registry = env("CARBONFLOW_SCHEMA_REGISTRY_URL", "");
         if (registry.isEmpty()) return CATALOGUE_ID;
         URI uri = URI.create(registry.replaceAll("/+$", "") + "/subjects/" + topic + "-value");
         HttpRequest request = HttpRequest.newBuilder(uri)

@@ -1,0 +1,1 @@
+"""What Grafana shows of Carbonflow: dashboards as code, and what tells Grafana where they are."""

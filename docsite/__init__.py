@@ -1,0 +1,1 @@
+"""How docs/ becomes a site: `make docs`."""

@@ -135,7 +135,7 @@ def tracing_of(
     except ModuleNotFoundError as error:
         raise TracingError(
             f"{variable('otlp_endpoint')} is set, but {error.name} is not installed: "
-            "pip install 'carbonflow[tracing]'"
+            "the extra carbonflow[tracing] brings it"
         ) from error
     return open_tracing(settings.otlp_endpoint, process, instance, share_of(environ))
 

@@ -50,7 +50,7 @@ main()
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environ
     )
     assert done.returncode == 1
-    assert "pip install 'carbonflow[tracing]'" in done.stderr
+    assert "the extra carbonflow[tracing] brings it" in done.stderr
 
 
 @pytest.mark.parametrize("url", ["collector:4318", "ftp://collector", "http://", "http://a:b@c"])

@@ -11,7 +11,9 @@ from typing import Final
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from api.problems import AGAIN_S, ProblemError, answer, broken
+from api.problems import AGAIN_S, ProblemError, answer, broken, route_of
+from schemas.log_events import tell
+from schemas.progress import Seldom
 from sinks.connect import StoreError, is_away, reason
 from sinks.following import NotLevelError
 
@@ -33,9 +35,18 @@ def not_level() -> ProblemError:
 
 def add_store_handlers(app: FastAPI) -> None:
     """Make what goes wrong with the store a problem, too."""
+    early_told, away_told = Seldom(), Seldom()
 
     def early(request: Request, error: Exception) -> JSONResponse:
-        log.info("%s %s: %s", request.method, request.url.path, error)
+        if times := early_told.times():
+            tell(
+                log,
+                "balances_not_ready",
+                method=request.method,
+                route=route_of(request),
+                reason=str(error),
+                times=times,
+            )
         problem = not_level()
         answered = answer(request, problem.status, problem.kind, problem.detail)
         answered.headers.update(problem.headers)
@@ -45,7 +56,15 @@ def add_store_handlers(app: FastAPI) -> None:
         assert isinstance(error, StoreError)
         if not is_away(error):
             return broken(request, error)
-        log.warning("%s %s: the store is away: %s", request.method, request.url.path, reason(error))
+        if times := away_told.times():
+            tell(
+                log,
+                "store_away",
+                method=request.method,
+                route=route_of(request),
+                reason=reason(error),
+                times=times,
+            )
         status = HTTPStatus.SERVICE_UNAVAILABLE
         return answer(request, status, NOT_READY, "The store does not answer, or lacks its tables.")
 

@@ -21,6 +21,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from api.metrics import UNMATCHED
+from schemas.log_events import tell
+
 AGAIN_S = 1
 MEDIA_TYPE = "application/problem+json"
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
@@ -107,9 +110,14 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 def broken(request: Request, error: Exception) -> JSONResponse:
     """Return the answer to a request that failed, and log why."""
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    tell(log, "request_failed", error=error, method=request.method, route=route_of(request))
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return answer(request, status, slug(status), "The request failed; the log says why.")
+
+
+def route_of(request: Request) -> str:
+    """Return the template of a request's route: its path may name an account, or anything."""
+    return str(getattr(request.scope.get("route"), "path", UNMATCHED))
 
 
 def responses(*statuses: HTTPStatus, is_guarded: bool = True) -> dict[int | str, dict[str, object]]:

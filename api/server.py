@@ -5,6 +5,7 @@ other by those who run it, and need none.
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -16,6 +17,9 @@ from fastapi import FastAPI
 from api.connection import Connection, protocol
 from api.hardening import security_headers
 from api.listening import Listens
+from schemas.log_events import tell
+
+log = logging.getLogger("carbonflow.api")
 
 STOP_S_MAX: Final = 3
 """How long to wait for requests under way before the end [s]."""
@@ -75,13 +79,15 @@ async def serve(
             setting = f"{at.name}_METRICS_PORT"
             door = doors.enter_context(_listen(at.metrics_host, at.metrics_port, setting))
             wanted.append((service, door, service_listening))
-        servers = {}
-        for part, door, tell in wanted:
+        servers, urls = {}, []
+        for part, door, announce in wanted:
             host, port = door.getsockname()[:2]
-            if tell is not None:
-                tell(f"http://{host}:{port}")
+            urls.append(f"http://{host}:{port}")
+            if announce is not None:
+                announce(urls[-1])
             server = _Server(_config(part, connections))
             servers[asyncio.create_task(server.serve(sockets=[door]))] = server
+        tell(log, "listening", url=urls[0], service_url=urls[1] if service is not None else None)
         ends: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait())]
         if beside is not None:
             ends.append(asyncio.create_task(beside()))

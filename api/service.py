@@ -10,6 +10,7 @@ from api.away import NOT_READY, not_level
 from api.balances import Balances
 from api.health import Health
 from api.problems import ProblemError, responses
+from schemas.log_events import tell
 from sinks.connect import StoreError, reason
 from sinks.queries import Queries
 
@@ -19,6 +20,7 @@ log = logging.getLogger("carbonflow.api")
 def service(queries: Queries, balances: Balances | None, registry: CollectorRegistry) -> APIRouter:
     """Return the routes of operation."""
     router = APIRouter(tags=["service"])
+    store = _Store(queries)
 
     @router.get("/healthz", responses=responses(is_guarded=False))
     def healthz() -> Health:
@@ -28,7 +30,7 @@ def service(queries: Queries, balances: Balances | None, registry: CollectorRegi
     @router.get("/readyz", responses=responses(is_guarded=False))
     def readyz() -> Health:
         """Say whether the store answers and has its tables, and balances are at hand."""
-        if not _answers(queries):
+        if not store.answers():
             raise ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 NOT_READY,
@@ -46,9 +48,24 @@ def service(queries: Queries, balances: Balances | None, registry: CollectorRegi
     return router
 
 
-def _answers(queries: Queries) -> bool:
-    try:
-        return queries.ping()
-    except StoreError as error:
-        log.warning("the store is not ready: %s", reason(error))
-        return False
+class _Store:
+    """Asks the store whether it is ready, and tells when that changes, not at every probe."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+        self._was_ready = True
+
+    def answers(self) -> bool:
+        """Return whether it answers and has its tables."""
+        why = ""
+        try:
+            is_ready = self._queries.ping()
+        except StoreError as error:
+            is_ready, why = False, reason(error)
+        if is_ready != self._was_ready:
+            self._was_ready = is_ready
+            if is_ready:
+                tell(log, "store_ready")
+            else:
+                tell(log, "store_not_ready", reason=why or "it lacks its tables")
+        return is_ready

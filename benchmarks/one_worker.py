@@ -1,5 +1,6 @@
 """One worker process, watched from outside: log, counter, memory and processor time."""
 
+import json
 import os
 import re
 import signal
@@ -23,10 +24,6 @@ from embedded.children import end, log_tail, spawn
 LOOK_S: Final = 0.02
 WAIT_S_MAX: Final = 180.0
 STOP_S_MAX: Final = 20.0
-OPENED: Final = re.compile(
-    r"(\d{4}-\d\d-\d\d [\d:,]{12}) INFO carbonflow\.book: book \d+ open: "
-    r"(\d+) accounts restored in ([\d.]+) s"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +66,14 @@ class OneWorker:
         """Return the books that it has opened, as its log has them."""
         with self.log.open("rb") as log:
             log.seek(self.log_from)
-            told = OPENED.findall(log.read().decode())
+            whole, _, _ = log.read().rpartition(b"\n")
+        told = [json.loads(line) for line in whole.splitlines()]
         return [
             Opened(
-                datetime.strptime(at, "%Y-%m-%d %H:%M:%S,%f").timestamp(),  # noqa: DTZ007 - local.
-                int(accounts),
-                float(took_s),
+                datetime.fromisoformat(line["time"]).timestamp(), line["accounts"], line["seconds"]
             )
-            for at, accounts, took_s in told
+            for line in told
+            if line["event"] == "recovery_ended"
         ]
 
     def until(self, holds: Callable[[], bool]) -> float:
@@ -132,6 +129,7 @@ def one_worker(folder: Path, environ: Mapping[str, str]) -> Iterator[OneWorker]:
     port = free_port()
     own = {
         "CARBONFLOW_INSTANCE": "bench-0",
+        "CARBONFLOW_LOG_FORMAT": "json",
         "CARBONFLOW_METRICS_PORT": str(port),
         "CARBONFLOW_DATA_DIR": str(folder / "data"),
         **environ,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.broker import settings_of, use_registered
-from cli.logs import LogSettings, log_to_stderr
+from cli.logs import logged, traced
 from cli.parsing import INSTANT, Failure, json_option
 from cli.printing import print_json
 from cli.processes import asked_to_stop, end_well_when_asked
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from api.gateway.senders import Known, Senders
     from api.gateway.settings import GatewaySettings
     from producers.client.reaching import Reaching
+    from schemas.tracing import Tracing
 
 START_S_MAX = 10.0
 REACH_S_MAX = 2.0
@@ -36,10 +37,26 @@ TIDY_EVERY_S = 10.0
     "\b\nIt listens on CARBONFLOW_GATEWAY_HOST (127.0.0.1) and CARBONFLOW_GATEWAY_PORT (8090),\n"
     "and lets in who has a token of CARBONFLOW_GATEWAY_TOKENS_FILE; on 127.0.0.1 anybody, if\n"
     "there is none. Metrics and health are on CARBONFLOW_GATEWAY_METRICS_HOST (127.0.0.1) and\n"
-    "CARBONFLOW_GATEWAY_METRICS_PORT (8091). CARBONFLOW_LOG_LEVEL is the level of the log (INFO)."
+    "CARBONFLOW_GATEWAY_METRICS_PORT (8091). CARBONFLOW_LOG_LEVEL is the level of the log (INFO),\n"
+    "CARBONFLOW_LOG_FORMAT is json or text (auto: text in a terminal)."
 )
 def gateway() -> None:
     """Run the HTTP gateway: sessions and trips come in and go to Kafka; GET /docs describes it."""
+    from api.gateway.settings import GatewaySettings
+    from schemas.logs import LogSettings
+    from schemas.tracing import TracingSettings
+
+    end_well_when_asked()
+    settings = settings_of(GatewaySettings)
+    traces = settings_of(TracingSettings)
+    with (
+        logged(settings_of(LogSettings), "gateway", settings),
+        traced("gateway", traces) as tracing,
+    ):
+        _take_in(settings, tracing)
+
+
+def _take_in(settings: GatewaySettings, tracing: Tracing | None) -> None:
     import uvloop
     from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -47,14 +64,10 @@ def gateway() -> None:
     from api.gateway.columns import warm_up
     from api.gateway.intake import FailedError, Intake
     from api.gateway.metrics import GatewayMetrics
-    from api.gateway.settings import GatewaySettings
     from api.server import ListenError, serve
     from api.tokens import TokensError, read_tokens
     from schemas.certificates import CertificateMetrics
 
-    end_well_when_asked()
-    settings = settings_of(GatewaySettings)
-    log = settings_of(LogSettings)
     senders = _senders(settings)
     try:
         path = settings.gateway_tokens_file
@@ -73,11 +86,16 @@ def gateway() -> None:
     ProcessCollector(registry=registry)
     CertificateMetrics(registry, {"CARBONFLOW_SSL_CAFILE": settings.ssl_cafile})
     kept = _kept(settings, senders)
-    log_to_stderr(log)
 
     async def run(intake: Intake) -> None:
         app = create_app(
-            senders, intake, settings=settings, tokens=tokens, metrics=metrics, kept=kept
+            senders,
+            intake,
+            settings=settings,
+            tokens=tokens,
+            metrics=metrics,
+            kept=kept,
+            tracing=tracing,
         )
         service = create_service(
             intake,
@@ -97,7 +115,7 @@ def gateway() -> None:
         )
 
     try:
-        with Intake(settings, metrics) as intake:
+        with Intake(settings, metrics, is_traced=tracing is not None) as intake:
             warm_up()  # The producer gets ready meanwhile, for which a first record would wait.
             # Records on their way are many and none of them is a cycle, but Python would walk them
             # all the time, and all modules now and then: 100 ms, in which nobody is answered.

@@ -7,6 +7,7 @@ interrupted    exit status 130 (Ctrl-C) or 143 (SIGTERM), after all has stopped 
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -16,8 +17,6 @@ from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 import click
-
-from cli.logs import stay_silent
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -117,7 +116,8 @@ def json_option(function: F) -> F:
 def run(group: click.Group, args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit status."""
     signal.signal(signal.SIGTERM, _terminated)
-    stay_silent()
+    # Libraries say nothing where nobody has set up a log.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         status = group.main(args=args, prog_name="carbonflow", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.broker import settings_of, use_registered
-from cli.logs import LogSettings, log_to_stderr
+from cli.logs import logged, traced
 from cli.outages import broker_at, store_at
 from cli.parsing import Failure, json_option
 from cli.printing import print_json
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _METRICS = (
     "\n\n\b\nMetrics and health are served on CARBONFLOW_METRICS_HOST (127.0.0.1) and\n"
     "CARBONFLOW_METRICS_PORT (0, which is nowhere). CARBONFLOW_LOG_LEVEL is the level of the\n"
-    "log (INFO)."
+    "log (INFO), CARBONFLOW_LOG_FORMAT is json or text (auto: text in a terminal)."
 )
 
 
@@ -57,6 +57,9 @@ class MetricsSettings:
 def worker() -> None:
     """Run one worker: activities become transfers and balances."""
     from carbon.programmes import ProgrammeError
+    from schemas.logs import LogSettings
+    from schemas.settings import RegistrySettings
+    from schemas.tracing import TracingSettings
     from sinks.connect import StoreSettings
     from streams.settings import WorkerSettings
     from streams.worker import TopicsMissing, run_worker
@@ -65,15 +68,22 @@ def worker() -> None:
     settings = settings_of(WorkerSettings)
     store = settings_of(StoreSettings) if settings.late_events == "ask" else None
     metrics = settings_of(MetricsSettings)
-    use_registered(settings)
-    try:
-        sys.exit(run_worker(settings, store))
-    except (ProgrammeError, TopicsMissing) as error:
-        raise Failure(str(error)) from error
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise _taken(metrics) from error
-        raise Failure(str(error)) from error
+    read = [settings, settings_of(RegistrySettings), *([] if store is None else [store])]
+    log = settings_of(LogSettings)
+    traces = settings_of(TracingSettings)
+    with (
+        logged(log, "worker", *read, instance=settings.instance, quiet=()),
+        traced("worker", traces, settings.instance) as tracing,
+    ):
+        use_registered(settings)
+        try:
+            sys.exit(run_worker(settings, store, tracing))
+        except (ProgrammeError, TopicsMissing) as error:
+            raise Failure(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise _taken(metrics) from error
+            raise Failure(str(error)) from error
 
 
 @click.command(
@@ -85,7 +95,10 @@ def sink() -> None:
     from prometheus_client import CollectorRegistry
 
     from schemas.certificates import CertificateMetrics
+    from schemas.logs import LogSettings
     from schemas.probes import Signs
+    from schemas.settings import RegistrySettings
+    from schemas.tracing import Tracing, TracingSettings
     from sinks.connect import StoreSettings, connect
     from sinks.metrics import SinkMetrics
     from sinks.sink import SinkError, SinkSettings, run_sink
@@ -95,21 +108,28 @@ def sink() -> None:
     settings = settings_of(SinkSettings)
     store = settings_of(StoreSettings)
     served = settings_of(MetricsSettings)
-    log_to_stderr(settings_of(LogSettings))
-    use_registered(settings)
+    log = settings_of(LogSettings)
+    registered = settings_of(RegistrySettings)
     registry, signs = CollectorRegistry(), Signs()
     metrics = SinkMetrics(registry)
     CertificateMetrics(registry, trusted_files(settings, store))
 
-    async def run() -> None:
-        await run_sink(settings, client, metrics, asked_to_stop(), signs)
+    async def run(tracing: Tracing | None) -> None:
+        await run_sink(settings, client, metrics, asked_to_stop(), signs, tracing)
 
-    with store_at(store):
+    instance = settings.sink_instance_id
+    traces = settings_of(TracingSettings)
+    with (
+        logged(log, "sink", settings, store, served, registered, instance=instance),
+        traced("sink", traces, instance) as tracing,
+        store_at(store),
+    ):
+        use_registered(settings)
         client = connect(store)
         serve_metrics(registry, served, signs)
         try:
             with broker_at(settings):
-                asyncio.run(run())
+                asyncio.run(run(tracing))
         except (SinkError, BrokenRecordError) as error:
             raise Failure(str(error)) from error
 
@@ -121,7 +141,7 @@ def sink() -> None:
     "Metrics and health are on CARBONFLOW_API_METRICS_HOST (127.0.0.1) and\n"
     "CARBONFLOW_API_METRICS_PORT (8081). Balances come from their topic at CARBONFLOW_BOOTSTRAP,\n"
     "or from the store where CARBONFLOW_API_BALANCES is store. CARBONFLOW_LOG_LEVEL is the level\n"
-    "of the log (INFO)."
+    "of the log (INFO), CARBONFLOW_LOG_FORMAT is json or text (auto: text in a terminal)."
 )
 def api() -> None:
     """Run the HTTP API over ClickHouse; GET /docs describes it."""
@@ -133,7 +153,8 @@ def api() -> None:
     from api.settings import ApiSettings
     from api.tokens import TokensError
     from schemas.certificates import CertificateMetrics
-    from schemas.settings import BrokerSettings
+    from schemas.logs import LogSettings
+    from schemas.settings import BrokerSettings, RegistrySettings
     from sinks.connect import StoreSettings, connect
     from sinks.following import FollowedBalances
     from sinks.metrics import FollowingMetrics
@@ -144,43 +165,48 @@ def api() -> None:
     settings = settings_of(ApiSettings)
     broker = settings_of(BrokerSettings)
     store = settings_of(StoreSettings)
-    log_to_stderr(settings_of(LogSettings))
-    use_registered(broker)
-    programmes = read_programmes()
-    with store_at(store):
-        queries = Queries(connect(store), database=store.database)
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    CertificateMetrics(registry, trusted_files(broker, store))
-    followed = None
-    if settings.api_balances == "topic":
-        followed = FollowedBalances(broker, FollowingMetrics(registry))
-    try:
-        app = create_app(
-            queries, settings=settings, registry=registry, programmes=programmes, balances=followed
-        )
-    except TokensError as error:
-        raise Failure(f"CARBONFLOW_API_TOKENS_FILE: {error}") from error
-    service = create_service(queries, settings=settings, registry=registry, balances=followed)
+    read = (settings, broker, store, settings_of(RegistrySettings))
+    with logged(settings_of(LogSettings), "api", *read):
+        use_registered(broker)
+        programmes = read_programmes()
+        with store_at(store):
+            queries = Queries(connect(store), database=store.database)
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        CertificateMetrics(registry, trusted_files(broker, store))
+        followed = None
+        if settings.api_balances == "topic":
+            followed = FollowedBalances(broker, FollowingMetrics(registry))
+        try:
+            app = create_app(
+                queries,
+                settings=settings,
+                registry=registry,
+                programmes=programmes,
+                balances=followed,
+            )
+        except TokensError as error:
+            raise Failure(f"CARBONFLOW_API_TOKENS_FILE: {error}") from error
+        service = create_service(queries, settings=settings, registry=registry, balances=followed)
 
-    async def run() -> None:
-        await serve(
-            app,
-            settings,
-            stop=asked_to_stop(),
-            service=service,
-            listening=lambda url: print(url, flush=True),
-            service_listening=lambda url: print(f"{url}/metrics", flush=True),
-            beside=followed.run if followed else None,
-        )
+        async def run() -> None:
+            await serve(
+                app,
+                settings,
+                stop=asked_to_stop(),
+                service=service,
+                listening=lambda url: print(url, flush=True),
+                service_listening=lambda url: print(f"{url}/metrics", flush=True),
+                beside=followed.run if followed else None,
+            )
 
-    try:
-        with broker_at(broker):
-            uvloop.run(run())
-    except (BrokenRecordError, ListenError) as error:
-        raise Failure(str(error)) from error
-    except OSError as error:  # Certificates of the broker that cannot be read.
-        raise Failure(_words(error)) from error
+        try:
+            with broker_at(broker):
+                uvloop.run(run())
+        except (BrokenRecordError, ListenError) as error:
+            raise Failure(str(error)) from error
+        except OSError as error:  # Certificates of the broker that cannot be read.
+            raise Failure(_words(error)) from error
 
 
 @click.command(

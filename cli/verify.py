@@ -21,7 +21,7 @@ import click
 from click.core import ParameterSource
 
 from cli.broker import settings_of
-from cli.logs import LogSettings, log_to_stderr
+from cli.logs import logged
 from cli.origin import existing, url_of_store, without_password
 from cli.outages import broker_at, store_at
 from cli.parsing import Failure, data_dir_option, json_option
@@ -113,21 +113,25 @@ def _go_on(ask: Callable[[], dict[str, Any]], every_s: int) -> None:
     """Compare again and again until a signal says stop."""
     from prometheus_client import CollectorRegistry
 
+    from schemas.logs import LogSettings
+    from schemas.settings import BrokerSettings
+    from sinks.connect import StoreSettings
     from sinks.metrics import VerifyMetrics
 
     served = settings_of(MetricsSettings)
-    log_to_stderr(settings_of(LogSettings))
+    read = (served, settings_of(BrokerSettings), settings_of(StoreSettings))
     registry = CollectorRegistry()
     metrics = VerifyMetrics(registry)
     end_well_when_asked()
-    serve_metrics(registry, served)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    while not stop.is_set():
-        began = time.monotonic()
-        compare_once(ask, metrics, stop)
-        stop.wait(max(0.0, every_s - (time.monotonic() - began)))
+    with logged(settings_of(LogSettings), "verify", *read):
+        serve_metrics(registry, served)
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        while not stop.is_set():
+            began = time.monotonic()
+            compare_once(ask, metrics, stop)
+            stop.wait(max(0.0, every_s - (time.monotonic() - began)))
 
 
 def compare_once(
@@ -140,6 +144,8 @@ def compare_once(
         metrics: Where it is counted.
         stop: Ends the waiting between two looks.
     """
+    from schemas.log_events import tell
+
     began = time.monotonic()
     stayed: dict[object, dict[str, str]] = {}
     try:
@@ -151,16 +157,16 @@ def compare_once(
             if not stayed:
                 break
     except Failure as error:
-        log.error("could not compare: %s", error.message)
+        tell(log, "verify_failed", reason=error.message)
         metrics.rounds.labels("failed").inc()
         return
     metrics.told([one["kind"] for one in stayed.values()])
     metrics.seconds.set(time.monotonic() - began)
     for one in stayed.values():
-        log.error("%(kind)s: %(where)s: expected %(expected)s, found %(found)s", one)
-    log.info(
-        "compared in %.1f s: %s", time.monotonic() - began, counted(len(stayed), "disagreement")
-    )
+        # Where it is may be an account, and is for who asks.
+        tell(log, "drift_found", kind=one["kind"], expected=one["expected"], found=one["found"])
+    seconds = time.monotonic() - began
+    tell(log, "verified", disagreements=len(stayed), seconds=seconds)
 
 
 def gap(one: dict[str, str]) -> tuple[object, ...]:

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from schemas.logs import TextLines
+
 
 @contextmanager
 def logged(path: Path) -> Iterator[None]:
     """Append what this process logs to a file for as long as the context is entered."""
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(TextLines(()))
     root = logging.getLogger()
     root.addHandler(handler)
     try:

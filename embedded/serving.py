@@ -30,6 +30,7 @@ from api.settings import ApiSettings
 from embedded.monitor import Monitor
 from producers.programmes.load import load_programmes
 from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
+from schemas.logs import LogSettings, Speaker, log_to_stderr
 from schemas.settings import BrokerSettings, read_settings
 from sinks.connect import Client, StoreSettings, connect
 from sinks.following import FollowedBalances
@@ -117,6 +118,7 @@ def add_verify(app: FastAPI, client: Client, settings: ServingSettings) -> None:
 async def main() -> None:
     """Serve until SIGTERM."""
     settings = read_settings(ServingSettings, os.environ)
+    log_to_stderr(LogSettings(log_format="text"), Speaker("api", "embedded"))
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     registry.register(_Behind(settings.clickhouse_url))

@@ -39,6 +39,8 @@ def environ_within(sink: SinkSettings, *, store_url: str) -> dict[str, str]:
         "CARBONFLOW_CLICKHOUSE_URL": store_url,
         "CARBONFLOW_DATABASE": sink.database,
         "CARBONFLOW_SINK_GROUP": sink.sink_group,
+        # Its last words are told to a person.
+        "CARBONFLOW_LOG_FORMAT": "text",
     }
 
 

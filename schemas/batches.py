@@ -9,7 +9,7 @@ aiokafka itself would make).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -26,6 +26,7 @@ from schemas.framing import VALUE_BYTES_MAX, frame
 from schemas.kernel import Int64Array
 from schemas.partition import partitions_of
 from schemas.rows import Rows
+from schemas.traceparents import TRACEPARENT
 
 BATCH_BYTES_MAX: Final = VALUE_BYTES_MAX
 """Bytes of records in one batch; brokers accept 1 MiB by default."""
@@ -96,6 +97,7 @@ def column_batches(
     timestamp: str,
     transactional: bool,
     bytes_max: int = BATCH_BYTES_MAX,
+    traceparent: str | None = None,
 ) -> Iterator[ColumnBatch]:
     """Yield batches with a message for each row, in order.
 
@@ -106,6 +108,7 @@ def column_batches(
         timestamp: The instant that is the message timestamp.
         transactional: Whether the producer is.
         bytes_max: Limit of a compressed batch; a larger record gets one of its own.
+        traceparent: A header of the first message only: who reads on finds all of them by it.
 
     Raises:
         ValueError: The columns are not those of the record.
@@ -114,11 +117,12 @@ def column_batches(
     fields = fields_of(schema)
     names = [field.name for field in fields]
     time = names.index(timestamp)
-    made = _Making(names.index(key), time, transactional, bytes_max)
+    made = _Making(names.index(key), time, transactional, bytes_max, traceparent)
     for at in range(0, batch.num_rows, ROWS_MAX):
         rows = Rows.of(batch.slice(at, ROWS_MAX), fields, frame(schema.schema_id))
         times = rows.column(time)
         yield from made.batches(rows, 0, len(rows), partial(_span, times))
+        made = replace(made, traceparent=None)
 
 
 def partitioned_batches(
@@ -163,6 +167,30 @@ def _span(times: Int64Array, first: int, end: int) -> tuple[int, int]:
     return int(times[first]), int(times[first:end].max())
 
 
+def _headed(records: memoryview, traceparent: str) -> memoryview:
+    """Return records without headers, with one in the first of them."""
+    # Once a slice: in Python, because what kernels are made of is compiled anew in each process.
+    value, at = records[0] & 0x7F, 1
+    while records[at - 1] & 0x80:
+        value |= (records[at] & 0x7F) << 7 * at
+        at += 1
+    body = records[at : at + value // 2]
+    assert body[-1] == 0, "the first record has no headers yet"
+    name, named = TRACEPARENT.encode(), traceparent.encode()
+    header = b"".join((_varint(1), _varint(len(name)), name, _varint(len(named)), named))
+    first = (_varint(len(body) - 1 + len(header)), body[:-1], header)
+    return memoryview(b"".join((*first, records[at + len(body) :])))
+
+
+def _varint(number: int) -> bytes:
+    """Return a number that is not negative as a zigzag varint."""
+    value, out = number * 2, bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*out, value))
+
+
 @dataclass(frozen=True, slots=True)
 class _Making:
     """How batches are made of rows: fields that are key and time, and how large they may be."""
@@ -171,6 +199,7 @@ class _Making:
     time: int
     transactional: bool
     bytes_max: int
+    traceparent: str | None = None
 
     def batches(
         self,
@@ -192,6 +221,8 @@ class _Making:
         for records, begin, behind in rows.records(
             key=self.key, time=self.time, bytes_max=self.bytes_max * times, first=first, end=end
         ):
+            if self.traceparent is not None and begin == 0:
+                records = _headed(records, self.traceparent)  # noqa: PLW2901
             earliest, latest = span(begin, behind)
             made = ColumnBatch(
                 records,

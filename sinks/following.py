@@ -21,6 +21,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.fetching import FETCH_WAIT_MS_MAX, fetch_columns
+from schemas.log_events import tell
 from schemas.pacing import pace
 from schemas.raw import Raw
 from schemas.records import Records
@@ -69,6 +70,7 @@ class FollowedBalances:
 
     async def run(self) -> None:
         """Follow until cancelled."""
+        began_s = time.monotonic()
         topic = self._settings.topic(TOPIC)
         consumer = AIOKafkaConsumer(
             **self._settings.client_options(),
@@ -88,7 +90,7 @@ class FollowedBalances:
                 if time.monotonic() > told_s:
                     whom = self._settings.sasl_username
                     seen = f", or {whom!r} has no right to see it" if whom else ""
-                    log.warning("waiting for the topic %s: there is none%s", topic, seen)
+                    tell(log, "topic_missing", topic=topic, reason=f"there is none{seen}")
                     told_s = math.inf
                 await asyncio.sleep(LOOK_S)
             # Without a group this is all partitions, those added later among them.
@@ -103,7 +105,8 @@ class FollowedBalances:
                     due_s = time.monotonic() + MEASURE_EVERY_S
                 if not self._level and await _is_level(consumer, ends):
                     self._level = True
-                    log.info("%d accounts are at hand", len(self._latest))
+                    seconds = time.monotonic() - began_s
+                    tell(log, "balances_ready", accounts=len(self._latest), seconds=seconds)
         finally:
             await consumer.stop()
 

@@ -27,6 +27,7 @@ class Held:
         begins: Offset of the first of each partition.
         ends: Offset to go on from, of each partition whose position is known.
         last_ms: Kafka timestamp of the last of each partition.
+        senders: The spans that records of each topic were sent in, where traces are on.
     """
 
     count: int = 0
@@ -35,6 +36,7 @@ class Held:
     begins: dict[TopicPartition, int] = field(default_factory=dict)
     ends: dict[TopicPartition, int] = field(default_factory=dict)
     last_ms: dict[TopicPartition, int] = field(default_factory=dict)
+    senders: dict[str, list[str]] = field(default_factory=dict)
     _fetched: dict[str, list[Fetched]] = field(default_factory=dict)
     _rows: dict[str, list[Rows]] = field(default_factory=dict)
 

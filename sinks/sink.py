@@ -34,12 +34,16 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError
 
 from schemas.fetching import FETCH_WAIT_MS_MAX, fetch_columns
+from schemas.log_events import numbers_of, tell
 from schemas.pacing import pace
 from schemas.probes import Signs
+from schemas.progress import Progress
 from schemas.settings import BrokerSettings
+from schemas.tracing import Tracing
 from sinks.connect import Client, database_name
 from sinks.held import Held
 from sinks.metrics import SinkMetrics
+from sinks.spans import inserting, note_senders
 from sinks.writer import ROUTES, ROWS_AT_A_TIME, Rows, Writer
 
 FETCH_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -52,6 +56,8 @@ IDLE_MS: Final = 100
 LOOK_MS: Final = 10
 """How often a sink that waits for records looks whether the store is done."""
 _TOPICS_POLL_S: Final = 0.1
+SLOW_S: Final = 5.0
+"""An insert that takes longer is told about."""
 
 log = logging.getLogger("carbonflow.sink")
 
@@ -103,6 +109,7 @@ async def run_sink(
     metrics: SinkMetrics,
     stop: asyncio.Event,
     signs: Signs | None = None,
+    tracing: Tracing | None = None,
 ) -> None:
     """Run the sink until `stop` is set.
 
@@ -112,6 +119,7 @@ async def run_sink(
         metrics: Where it counts.
         stop: Set it to end; what was collected is inserted and committed first.
         signs: Where it says how it is.
+        tracing: Records the spans of inserts; None where traces are off.
 
     Raises:
         SinkError: The topics did not appear in time.
@@ -142,7 +150,7 @@ async def run_sink(
         # One thread makes rows while the other waits for the store.
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="sink") as threads:
             writer = Writer(client, database=settings.database)
-            sink = _Sink(settings, consumer, writer, metrics, names, threads)
+            sink = _Sink(settings, consumer, writer, metrics, names, threads, tracing=tracing)
             signs.waits_for(sink.waits_for)
             consumer.subscribe(list(names), listener=sink)
             while not stop.is_set():
@@ -179,7 +187,9 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         names: dict[str, str],
         threads: ThreadPoolExecutor,
         now: Callable[[], float] = time.time,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._settings = settings
         self._consumer = consumer
         self._writer = writer
@@ -196,17 +206,18 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         self._due_s = time.monotonic()
         self._committed: dict[TopicPartition, int] = {}
         self._last_ms: dict[TopicPartition, int] = {}
+        self._progress = Progress(log)
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Finish what is being written; forget what isn't, whoever owns it next reads it again."""
-        log.info("sink gives up %d partitions", len(revoked))
+        tell(log, "partitions_revoked", partitions=numbers_of(revoked))
         self._has_joined = False
         async with self._busy:
             self._forget()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Say so."""
-        log.info("sink owns %d partitions", len(assigned))
+        tell(log, "partitions_assigned", partitions=numbers_of(assigned))
         self._has_joined = True
 
     def waits_for(self) -> str:
@@ -264,7 +275,10 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             )
             # Between the fetch and here nothing is awaited, so nothing of it has been revoked.
             for partition, pieces in fetched.items():
-                self._held.add(self._names[partition.topic], partition, pieces)
+                topic = self._names[partition.topic]
+                self._held.add(topic, partition, pieces)
+                if self._tracing is not None:
+                    note_senders(self._held.senders.setdefault(topic, []), pieces)
             if not self._held.count and writing.done():
                 return
             if self._held.undecoded >= ROWS_AT_A_TIME:
@@ -292,7 +306,8 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._in_thread(held.decode)
         for topic, rows in held.rows().items():
             started = time.monotonic()
-            await self._in_thread(partial(self._writer.write, rows))
+            with inserting(self._tracing, rows, held.senders.get(topic, ())):
+                await self._in_thread(partial(self._writer.write, rows))
             self._count(topic, rows, time.monotonic() - started)
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
@@ -315,7 +330,7 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             # The group was rebalanced meanwhile. The rows are stored; whoever owns the partitions
             # next reads them once more from the last commit, and they replace themselves. What is
             # held goes with the partitions, and not before: this sink has passed it.
-            log.warning("offsets were not committed: the group is being rebalanced")
+            tell(log, "commit_refused", partitions=numbers_of(moved))
         else:
             self._committed |= moved
 
@@ -329,15 +344,19 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         self._metrics.lag_seconds.clear()
 
     def _count(self, topic: str, rows: Rows, seconds: float) -> None:
-        metrics, table = self._metrics, ROUTES[topic].table
-        metrics.rows.labels(table).inc(rows.table.num_rows)
+        metrics, table, count = self._metrics, ROUTES[topic].table, rows.table.num_rows
+        event = "insert_slow" if seconds >= SLOW_S else "rows_inserted"
+        tell(log, event, topic=topic, table=table, rows=count, seconds=seconds)
+        self._progress.worked(count)
+        metrics.rows.labels(table).inc(count)
         metrics.insert_seconds.labels(table).observe(seconds)
         metrics.freshness.observe(table, int(self._now() * 1000) - rows.timestamps_ms())
         for code, count in rows.skipped.items():
-            log.warning("skipped %d records of %s: %s", count, topic, code)
+            tell(log, "records_skipped", topic=topic, records=count, code=code)
             metrics.skipped.labels(topic, code).inc(count)
 
     def _measure_lag(self) -> None:
+        behind = 0
         for partition, committed in self._committed.items():
             end = self._consumer.last_stable_offset(partition)
             lag = max(0, end - committed) if end is not None else 0
@@ -345,3 +364,5 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             self._metrics.lag_offsets.labels(*labels).set(lag)
             age_s = self._now() - self._last_ms[partition] / 1000 if lag else 0.0
             self._metrics.lag_seconds.labels(*labels).set(max(0.0, age_s))
+            behind += lag
+        self._progress.told(behind)

@@ -24,6 +24,7 @@ import pyarrow as pa
 from carbon.limits import FOREVER_MS
 from schemas.attempts import ATTEMPT, REPLAY_OF, senders
 from schemas.columns import decode
+from schemas.headers import header_values
 from schemas.raw import Raw
 from schemas.records import Records
 from sinks.connect import Client, database_name
@@ -31,7 +32,8 @@ from sinks.connect import Client, database_name
 ROWS_AT_A_TIME: Final = 4_096
 """Rows that are decoded together: their columns fit into a core's cache."""
 
-_REKEYED_FROM: Final = re.compile(rb"\d+:\d+")
+REKEYED_FROM: Final = "rekeyed_from"
+_PLACE: Final = re.compile(rb"\d+:\d+")
 
 SETTINGS: Final = {
     # An insert is done when it is stored: offsets are committed on the strength of it.
@@ -199,9 +201,11 @@ class _Group:
         found: dict[int, str] = {}
         base = 0
         for part in self.parts:
-            for index in part.records.have_headers().tolist():
-                if (place := _rekeyed_from(part.records, index)) is not None:
-                    found[base + index] = place
+            places = header_values(part.records.values.data, part.records.headers_at, REKEYED_FROM)
+            for index in np.flatnonzero(places.sizes >= 0).tolist():
+                place = places[index]
+                if place is not None and _PLACE.fullmatch(place):
+                    found[base + index] = place.decode()
             base += len(part.records)
         if not found:
             return pa.nulls(len(positions), pa.string())
@@ -292,17 +296,6 @@ def _refusal(records: Records, index: int) -> dict[str, Any]:
         "key": records.keys[index],
         "value": records.values[index] or b"",
     }
-
-
-def _rekeyed_from(records: Records, index: int) -> str | None:
-    try:
-        headers = records.headers(index)
-    except ValueError:
-        return None  # A name that is no text; we write none such.
-    for name, value in headers:
-        if name == "rekeyed_from" and _REKEYED_FROM.fullmatch(value):
-            return value.decode()
-    return None
 
 
 def _instant(text: str | None) -> int | None:

@@ -27,6 +27,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from schemas.batches import BATCH_BYTES_MAX
 from schemas.between import LOOK_RECORDS, first_between
 from schemas.fetching import fetch_columns
+from schemas.log_events import tell
 from streams.breaker import Breaker
 from streams.delivery import deliver
 from streams.read import read
@@ -102,7 +103,7 @@ class Book:
             RuntimeError: What is on the broker does not fit together; each says why.
         """
         began = time.monotonic()
-        log.info("opening book %d", partition)
+        tell(log, "recovery_began", partition=partition)
         producer = AIOKafkaProducer(
             **settings.client_options(),
             transactional_id=f"{settings.group_id}-{partition}",
@@ -116,7 +117,7 @@ class Book:
             await producer.start()
             await _settled(settings, partition)
             committed = await _committed(settings, partition)
-            accounts = await restore(settings, partition, partitions)
+            accounts, records = await restore(settings, partition, partitions)
             if len(accounts) and not any(offset >= 0 for offset in committed.values()):
                 await _check_still_lost(settings, partition, len(accounts))
             await _check_kept(settings, partition, committed)
@@ -126,17 +127,21 @@ class Book:
                 accounts.close()
             raise
         next_offset = {topic: max(offset, 0) for topic, offset in committed.items()}
-        log.info(
-            "book %d open: %d accounts restored in %.2f s, next offsets %s",
-            partition,
-            len(accounts),
-            time.monotonic() - began,
-            next_offset,
+        tell(
+            log,
+            "recovery_ended",
+            partition=partition,
+            accounts=len(accounts),
+            records=records,
+            seconds=time.monotonic() - began,
+            next_offsets=next_offset,
         )
         return cls(settings, partition, producer, next_offset, accounts, breaker)
 
-    async def work(self, part: Slice, rules: Rules) -> Worked | None:
-        """Work a slice; return None if nothing of it was new."""
+    async def work(
+        self, part: Slice, rules: Rules, traceparent: str | None = None
+    ) -> Worked | None:
+        """Work a slice, in its span; return None if nothing of it was new."""
         async with self._lock:
             fresh = part.since(self.next_offset[part.topic])
             if self._closed or not len(fresh):
@@ -161,6 +166,7 @@ class Book:
                 outcome,
                 rules.partitions,
                 beside=beside,
+                traceparent=traceparent,
             )
             delivered = time.monotonic()
             self.accounts.apply(outcome.change, checkpoint)
@@ -223,7 +229,7 @@ async def _committed(settings: WorkerSettings, partition: int) -> dict[str, int]
         except KafkaError as error:
             if not error.retriable or time.monotonic() > deadline:
                 raise
-            log.info("waiting for the offsets of book %d: %r", partition, error)
+            tell(log, "recovery_waits", partition=partition, what="offsets", reason=repr(error))
         await asyncio.sleep(RETRY_S)
 
 

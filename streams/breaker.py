@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from carbon.exact import Int64Array
+from schemas.log_events import tell
 from streams.read import ReadSlice
 from streams.slice import Slice
 from streams.step import Outcome
@@ -205,13 +206,13 @@ class Breaker:
             watched.codes.update(codes.get(each.name, {}))
             if self._run_max and each.longest >= self._run_max:
                 why = f"{each.longest} in a row", "CARBONFLOW_BREAKER_RECORDS"
-                raise BreakerOpen(_message(each.name, watched, part, *why))
+                raise _open(each.name, watched, part, *why)
             if self._share_max and watched.records >= self._share_records_min:
                 share = watched.refused / watched.records
                 # A source that was mended goes on, whatever was refused of it before.
                 if min(share, each.refused / each.records) >= self._share_max:
                     why = f"a share of {share:.0%}", "CARBONFLOW_BREAKER_SHARE"
-                    raise BreakerOpen(_message(each.name, watched, part, *why))
+                    raise _open(each.name, watched, part, *why)
             if watched.records >= 2 * self._share_records_min:
                 watched.halve()
             if not watched.refused and not watched.run:
@@ -237,8 +238,23 @@ def _told(text: str) -> tuple[int, dict[Name, _Watched]] | None:
         }
         return int(kept["at"]), watched
     except (ValueError, TypeError, KeyError) as error:
-        log.warning("beside a committed offset is no account of refusals: %r in %.80r", error, text)
+        tell(log, "breaker_forgets", reason=f"{error!r} in {text[:80]!r}")
         return None
+
+
+def _open(name: Name, watched: _Watched, part: Slice, why: str, setting: str) -> BreakerOpen:
+    tell(
+        log,
+        "slice_refused",
+        **part.coordinates(),
+        source=name,
+        refused=watched.refused,
+        watched=watched.records,
+        why=why,
+        codes=dict(watched.codes),
+        setting=setting,
+    )
+    return BreakerOpen(_message(name, watched, part, why, setting))
 
 
 def _message(name: Name, watched: _Watched, part: Slice, why: str, setting: str) -> str:

@@ -22,13 +22,13 @@ from schemas.catalogue import LATE_FROM, LATE_OF
 from schemas.partition import partition_of
 from schemas.reaching import denied
 from schemas.settings import BrokerSettings
+from schemas.traceparents import TRACEPARENT, Headers, headers_of, is_traceparent
 from streams.slice import Slice
 from streams.step import Outcome
 
 KEY_BYTES_MAX: Final = 100_000
 """What a refusal carries of a key at most; with the largest value it fits into a message."""
 
-Headers: TypeAlias = list[tuple[str, bytes]]
 Message: TypeAlias = tuple[bytes | None, bytes | None, int, Headers]
 
 
@@ -41,6 +41,7 @@ async def deliver(
     partitions: int,
     *,
     beside: str = "",
+    traceparent: str | None = None,
 ) -> int | None:
     """Commit the outcome of a slice and the offset after it in one transaction.
 
@@ -52,6 +53,7 @@ async def deliver(
         outcome: Its outcome.
         partitions: How many the topics have.
         beside: A text that goes with the offset.
+        traceparent: The span of the slice, which goes with its first transfer, balance and refusal.
 
     Returns:
         The offset behind the last balance; None if there is none, or the broker does not say.
@@ -63,7 +65,7 @@ async def deliver(
     name = settings.topic
     # Composed before the transaction begins, so that it is open no longer than it needs to be; and
     # on a thread, because the kernels hold no lock: the next slice is stepped meanwhile.
-    transfers, balances = await asyncio.to_thread(composed, outcome)
+    transfers, balances = await asyncio.to_thread(composed, outcome, traceparent)
     columns = [(name("transfers"), transfers), (name("account-balances"), balances)]
     source = TopicPartition(name(part.topic), part.partition)
     offset = OffsetAndMetadata(part.next_offset, beside)
@@ -75,7 +77,7 @@ async def deliver(
                 future = await producer.send_batch(batch, topic, partition=part.partition)
                 sent.append(future)
         last_balances = sent[-1] if balances else None
-        refusals = messages_of_refusals(part, outcome)
+        refusals = messages_of_refusals(part, outcome, traceparent)
         await _send(producer, name("refusals"), part.partition, refusals, sent)
         if len(outcome.late):
             lane = name(LATE_OF[part.topic])
@@ -113,7 +115,9 @@ def _failures(producer: AIOKafkaProducer, sent: list[asyncio.Future[Any]]) -> li
     return [failure for future in ended if (failure := future.exception()) is not None]
 
 
-def composed(outcome: Outcome) -> tuple[list[ColumnBatch], list[ColumnBatch]]:
+def composed(
+    outcome: Outcome, traceparent: str | None = None
+) -> tuple[list[ColumnBatch], list[ColumnBatch]]:
     """Return the batches of transfers and of balances."""
     transfers = column_batches(
         "transfer",
@@ -121,6 +125,7 @@ def composed(outcome: Outcome) -> tuple[list[ColumnBatch], list[ColumnBatch]]:
         key="account_id",
         timestamp="recorded_at",
         transactional=True,
+        traceparent=traceparent,
     )
     balances = column_batches(
         "account_balance",
@@ -128,6 +133,7 @@ def composed(outcome: Outcome) -> tuple[list[ColumnBatch], list[ColumnBatch]]:
         key="account_id",
         timestamp="updated_at",
         transactional=True,
+        traceparent=traceparent,
     )
     return list(transfers), list(balances)
 
@@ -165,8 +171,14 @@ def packed(create: Callable[[], Any], messages: Iterable[Message]) -> Iterator[A
         yield batch
 
 
-def messages_of_refusals(part: Slice, outcome: Outcome) -> Iterator[Message]:
-    """Yield a message for each record refused: its bytes, and in the headers why and whence."""
+def messages_of_refusals(
+    part: Slice, outcome: Outcome, traceparent: str | None = None
+) -> Iterator[Message]:
+    """Yield a message for each record refused: its bytes, and in the headers why and whence.
+
+    The first has the span of the slice.
+    """
+    traced = headers_of(traceparent) or []
     for bad in outcome.refused:
         timestamp = int(part.timestamps_ms[bad.position])
         key, value = part.keys[bad.position], part.values[bad.position]
@@ -193,8 +205,10 @@ def messages_of_refusals(part: Slice, outcome: Outcome) -> Iterator[Message]:
             # Brokers take no negative one, and who reads refusals knows no year beyond 9999.
             min(max(timestamp, 0), FOREVER_MS - 1),
             [(name, text.encode()) for name, text in headers.items()]
-            + _attempt(part, bad.position),
+            + _attempt(part, bad.position)
+            + traced,
         )
+        traced = []
 
 
 def messages_late(part: Slice, outcome: Outcome, *, now_ms: int) -> Iterator[Message]:
@@ -212,7 +226,7 @@ def messages_late(part: Slice, outcome: Outcome, *, now_ms: int) -> Iterator[Mes
             now_ms,
             [
                 (LATE_FROM, b"%d:%d:%d" % (part.partition, part.offsets[position], timestamp_ms)),
-                *_attempt(part, position),
+                *_kept(part, position),
             ],
         )
 
@@ -231,16 +245,28 @@ def messages_astray(part: Slice, outcome: Outcome, partitions: int) -> dict[int,
                 key,
                 part.values[position],
                 int(part.timestamps_ms[position]),
-                [("rekeyed_from", found), *_attempt(part, position)],
+                [("rekeyed_from", found), *_kept(part, position)],
             )
         )
     return moved
 
 
+def _kept(part: Slice, position: int) -> Headers:
+    """Return the headers that go with a record wherever it goes: its attempt, and its span."""
+    found = dict(_headers(part, position)).get(TRACEPARENT, b"")
+    # Others write these: what is no span may be of any size.
+    is_span = is_traceparent(found.decode("latin-1"))
+    return _attempt(part, position) + ([(TRACEPARENT, found)] if is_span else [])
+
+
 def _attempt(part: Slice, position: int) -> Headers:
     """Return the headers of a record that was sent again which go with it."""
+    attempt = attempt_of(_headers(part, position))
+    return [] if attempt is None else attempt.headers()
+
+
+def _headers(part: Slice, position: int) -> Headers:
     try:
-        attempt = attempt_of(part.headers(position))
+        return part.headers(position)
     except UnicodeDecodeError:
         return []  # A name that is no text; we write none such.
-    return [] if attempt is None else attempt.headers()

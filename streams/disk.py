@@ -42,6 +42,7 @@ from rocksdict import (
 from carbon.exact import BoolArray
 from carbon.rate import Words
 from schemas.columns import decode, encode
+from schemas.log_events import tell
 from streams.memory import Memory
 from streams.states import NEW, NUMBERS, States, latest_of_each, states_of
 
@@ -126,7 +127,7 @@ class DiskAccounts:
                     raise Unusable(afresh)
                 db, found = _found(folder, about, bytes_max)
             except Unusable as why:
-                log.warning("the accounts in %s are thrown away: %s", folder, why)
+                tell(log, "accounts_discarded", folder=str(folder), reason=str(why))
                 shutil.rmtree(folder)
                 db, found = _found(folder, about, bytes_max)
         except BaseException:

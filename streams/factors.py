@@ -18,6 +18,7 @@ from aiokafka.structs import TopicPartition
 from carbon.factors import Factor, FactorTable
 from carbon.programmes import Programme
 from schemas.framing import WireError
+from schemas.log_events import tell
 from schemas.pacing import pace
 from schemas.singles import decode_one
 from streams.settings import WorkerSettings
@@ -78,7 +79,7 @@ class LiveRules:
                     f"{name} holds no factors; publish some, such as by `carbonflow factors load`"
                 )
         self.current = self._rules()
-        log.info("%d factors in force", len(self._factors))
+        tell(log, "factors_loaded", factors=len(self._factors))
         return self
 
     async def __aexit__(
@@ -95,7 +96,7 @@ class LiveRules:
         while self._consumer is not None:
             if await self._read(self._consumer, timeout_ms=1000):
                 self.current = self._rules()
-                log.info("%d factors in force after an update", len(self._factors))
+                tell(log, "factors_updated", factors=len(self._factors))
                 taken()
 
     async def _read(self, consumer: AIOKafkaConsumer, timeout_ms: int) -> int:

@@ -31,6 +31,7 @@ from aiokafka.structs import TopicPartition
 from carbon.exact import BoolArray
 from schemas.between import LOOK_RECORDS, first_between
 from schemas.fetching import fetch_columns
+from schemas.log_events import tell
 from sinks.booked import booked_already
 from sinks.connect import Client, StoreError, StoreSettings, connect, reason
 from streams.read import read
@@ -169,13 +170,15 @@ class Lookup:
 
     def _wait_began(self, lane: Lane, why: str, since: float | None = None) -> None:
         if not self._waiting_since:
-            log.warning("late events wait, all others go on: %s", why)
+            tell(log, "late_waits", topic=lane[0], partition=lane[1], reason=why)
         self._waiting_since.setdefault(lane, time.monotonic() if since is None else since)
 
     def _wait_ended(self, lane: Lane) -> None:
         since = self._waiting_since.pop(lane, None)
         if since is not None and not self._waiting_since:
-            log.warning("late events go on after %.1f s", time.monotonic() - since)
+            topic, partition = lane
+            seconds = time.monotonic() - since
+            tell(log, "late_goes_on", topic=topic, partition=partition, seconds=seconds)
 
 
 def _asked(part: Slice) -> tuple[pa.StringArray, pa.StringArray, Any]:

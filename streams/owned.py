@@ -17,7 +17,10 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
-from streams.book import Book
+from schemas.log_events import tell
+from schemas.progress import Progress
+from schemas.tracing import Tracing
+from streams.book import Book, Worked
 from streams.breaker import Breaker, BreakerOpen
 from streams.garbage import Garbage
 from streams.lanes import Lanes
@@ -28,10 +31,14 @@ from streams.recall import texts_beside_offsets
 from streams.room import Room
 from streams.settings import WorkerSettings
 from streams.slice import ORIGINAL_OF, Slice
+from streams.spans import end_span, slice_span
 from streams.step import Rules
 from streams.stop import stop_process, stop_process_on_failure
 
 log = logging.getLogger("carbonflow.worker")
+
+SLOW_S: Final = 1.0
+"""A slice that takes longer is told about."""
 
 SLICES_AT_ONCE: Final = 2
 """Full slices in work at a time: one is stepped while the broker commits the other."""
@@ -49,6 +56,7 @@ class Owned:
         left: Answers with how many offsets of a partition, from one on, are not worked yet.
         lookup: Asks the store about late events; None where they are refused.
         release: Lets the partition of a late lane be fetched again; goes with it.
+        tracing: Records the spans of slices; None where traces are off.
     """
 
     def __init__(
@@ -62,8 +70,10 @@ class Owned:
         left: Callable[[TP, int], int],
         lookup: Lookup | None = None,
         release: Callable[[TP], None] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._settings = settings
+        self._tracing = tracing
         self._rules = rules
         self._assignment = assignment
         self._left = left
@@ -80,6 +90,7 @@ class Owned:
         )
         self._recalling: asyncio.Task[None] | None = None
         self._garbage = Garbage()
+        self._progress = Progress(log, now=time.monotonic)
         self._room = Room(SLICES_AT_ONCE * settings.slice_records_max)
         self._lanes = None
         if lookup is not None and release is not None:
@@ -114,7 +125,7 @@ class Owned:
         async def work() -> None:
             # What was taken before a revocation is fetched again, and maybe others worked it.
             if taken_after != self._revocations or tp not in self._assignment():
-                log.info("slice of %s %d dropped: revoked", part.topic, part.partition)
+                tell(log, "slice_dropped", **part.coordinates())
                 return
             try:
                 await self._work(part)
@@ -141,7 +152,7 @@ class Owned:
             try:
                 await self._books.pop(partition).close()
             except (KafkaError, TimeoutError) as error:
-                log.warning("book %d did not close: %r; it is given up", partition, error)
+                tell(log, "book_not_closed", partition=partition, reason=repr(error))
         for partition in partitions:
             self._metrics.forget(partition)
 
@@ -154,12 +165,33 @@ class Owned:
                 book = await self._open(part.partition, rules)
             finally:
                 self._opening.remove(part.partition)
+        span = None
+        if self._tracing is not None:
+            span = slice_span(self._tracing, part, self._settings.group_id)
         async with self._room.taken(len(part)):
-            worked = await book.work(part, rules)
+            worked = await book.work(part, rules, None if span is None else span.traceparent)
         self._garbage.after_slice()
         if worked is not None:
+            if span is not None:
+                end_span(span, worked)
             self._limit.worked(len(worked.part), sum(worked.seconds.values()))
             self._metrics.worked(worked, accounts=len(book.accounts))
+            self._tell(worked)
+
+    def _tell(self, worked: Worked) -> None:
+        seconds = sum(worked.seconds.values())
+        if seconds >= SLOW_S or log.isEnabledFor(logging.DEBUG):
+            about = worked.part.coordinates()
+            stages_s = dict(worked.seconds)
+            refused = len(worked.outcome.refused)
+            tell(log, "slice_worked", **about, refused=refused, seconds=seconds, stages_s=stages_s)
+            if seconds >= SLOW_S:
+                tell(log, "slice_slow", **about, seconds=seconds, stages_s=stages_s)
+        self._progress.worked(len(worked.part))
+        if self._progress.is_due():
+            topics = self._settings.source_topics
+            lags = (self._lag(book, topic) for book in self._books.values() for topic in topics)
+            self._progress.told(int(sum(lags)))
 
     async def _open(self, partition: int, rules: Rules) -> Book:
         if self._recalling is None:
@@ -180,13 +212,8 @@ class Owned:
         self._breaker.recall(await texts_beside_offsets(self._settings, places))
 
     def _watch(self, book: Book, topic: str) -> None:
-        tp = TP(self._settings.topic(topic), book.partition)
-
         def lag() -> float:
-            # The end of a lane is a marker that no slice passes: idle, it is at its end.
-            if topic in ORIGINAL_OF and not (self._lanes and self._lanes.is_busy(tp)):
-                return 0.0
-            return float(self._left(tp, book.next_offset[topic]))
+            return self._lag(book, topic)
 
         def age_s() -> float:
             return max(0.0, time.time() - book.reached_ms[topic] / 1000) if lag() else 0.0
@@ -198,6 +225,13 @@ class Owned:
         if not self._opening:
             return ""
         return f"it opens the books of partitions {', '.join(map(str, sorted(self._opening)))}"
+
+    def _lag(self, book: Book, topic: str) -> float:
+        tp = TP(self._settings.topic(topic), book.partition)
+        # The end of a lane is a marker that no slice passes: idle, it is at its end.
+        if topic in ORIGINAL_OF and not (self._lanes and self._lanes.is_busy(tp)):
+            return 0.0
+        return float(self._left(tp, book.next_offset[topic]))
 
     async def finish(self) -> None:
         """Wait for the slices under way; late ones that wait for the store are left."""

@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupLoadInProgressError, KafkaError
 from aiokafka.structs import TopicPartition
 
+from schemas.log_events import tell
 from streams.settings import WorkerSettings
 
 log = logging.getLogger("carbonflow.worker")
@@ -39,7 +40,7 @@ async def texts_beside_offsets(
         except KafkaError as error:
             if not error.retriable or time.monotonic() > deadline:
                 raise
-            log.info("waiting for what was refused before: %r", error)
+            tell(log, "breaker_waits", reason=repr(error))
         await asyncio.sleep(RETRY_S)
 
 

@@ -24,6 +24,7 @@ from aiokafka.structs import TopicPartition
 
 from schemas.columns import decode
 from schemas.fetching import fetch_columns
+from schemas.log_events import tell
 from schemas.partition import partitions_of
 from schemas.raw import Raw
 from streams.accounts import Accounts
@@ -58,8 +59,12 @@ class Stale(Exception):
     """A store does not hold what the topic says; the message says how that shows."""
 
 
-async def restore(settings: WorkerSettings, partition: int, partitions: int) -> AccountStore:
-    """Return the accounts of a partition; nobody else may be writing its balances.
+async def restore(
+    settings: WorkerSettings, partition: int, partitions: int
+) -> tuple[AccountStore, int]:
+    """Return the accounts of a partition, and how many records were read for them.
+
+    Nobody else may be writing its balances.
 
     Raises:
         PartitionsChanged: An account belongs to another partition.
@@ -69,15 +74,15 @@ async def restore(settings: WorkerSettings, partition: int, partitions: int) -> 
     store = await _opened(settings, partition, partitions)
     try:
         try:
-            await _replay(settings, partition, partitions, store)
+            count = await _replay(settings, partition, partitions, store)
         except Stale as why:
             store.close()
             store = await _opened(settings, partition, partitions, afresh=str(why))
-            await _replay(settings, partition, partitions, store)
+            count = await _replay(settings, partition, partitions, store)
     except BaseException:
         store.close()
         raise
-    return store
+    return store, count
 
 
 async def _opened(
@@ -97,25 +102,25 @@ async def _opened(
             # Its owner has been fenced, and lets go of it when it closes its book or ends.
             if time.monotonic() > deadline:
                 raise
-            log.info("waiting for the accounts of book %d: %s", partition, error)
+            tell(log, "recovery_waits", partition=partition, what="accounts", reason=str(error))
         await asyncio.sleep(RETRY_S)
 
 
 async def _replay(
     settings: WorkerSettings, partition: int, partitions: int, store: AccountStore
-) -> None:
-    """Bring a store to the end of `account-balances`, when no other store is.
+) -> int:
+    """Bring a store to the end of `account-balances`, when no other store is; count the records.
 
     Raises:
         Stale: It holds something else than the topic.
     """
     async with TURNS.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-        await _replay_now(settings, partition, partitions, store)
+        return await _replay_now(settings, partition, partitions, store)
 
 
 async def _replay_now(
     settings: WorkerSettings, partition: int, partitions: int, store: AccountStore
-) -> None:
+) -> int:
     consumer = AIOKafkaConsumer(
         **settings.client_options(),
         group_id=None,
@@ -125,6 +130,7 @@ async def _replay_now(
         max_partition_fetch_bytes=FETCH_BYTES,
     )
     await consumer.start()
+    count = 0
     try:
         fetch_columns(consumer, records_max=lambda: RECORDS_MAX)
         source = TopicPartition(settings.topic("account-balances"), partition)
@@ -143,6 +149,7 @@ async def _replay_now(
                     is_known = True
                 check_at_home(partition, balances.column("account_id"), partitions)
                 store.restore(balances, int(records.offsets[-1]) + 1)
+                count += len(records)
     finally:
         await consumer.stop()
     if not is_known:
@@ -150,6 +157,7 @@ async def _replay_now(
             f"its checkpoint is {store.checkpoint}, and from before that the topic has nothing "
             f"to its end, {end}"
         )
+    return count
 
 
 def balances_of(values: Raw) -> pa.RecordBatch:

@@ -42,7 +42,6 @@ class WorkerSettings(BrokerSettings):
         breaker_share: Share of a source's records, refused, that stops it; 0 is never.
         breaker_share_records: Records of a source that the share is taken over at least.
         breaker_hold_s: How long a worker whose breaker has opened tells so before it ends.
-        log_level: Level of the log on standard error.
     """
 
     group: str = "carbonflow"
@@ -69,7 +68,6 @@ class WorkerSettings(BrokerSettings):
     breaker_share: float = 0.5
     breaker_share_records: int = 10_000
     breaker_hold_s: int = 60
-    log_level: str = "INFO"
 
     @property
     def source_topics(self) -> tuple[str, ...]:

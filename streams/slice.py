@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -81,6 +81,16 @@ class Slice:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def coordinates(self) -> dict[str, Any]:
+        """Return which slice it is, as the log and traces say it."""
+        return {
+            "topic": self.topic,
+            "partition": self.partition,
+            "first_offset": int(self.offsets[0]),
+            "last_offset": int(self.offsets[-1]),
+            "records": len(self),
+        }
 
     @property
     def next_offset(self) -> int:

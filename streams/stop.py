@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 
 from aiokafka.errors import ProducerFenced
 
+from schemas.log_events import tell
 from schemas.reaching import denied
 
 log = logging.getLogger("carbonflow.worker")
@@ -58,17 +59,13 @@ def stop_process(error: BaseException, *, hold_s: float = 0.0) -> NoReturn:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os._exit(status))
     if fenced:
-        log.error(
-            "fenced: another worker owns the partition now; if two run with the same "
-            "CARBONFLOW_INSTANCE, give each its own"
-        )
+        tell(log, "worker_fenced", status=EXIT_FENCED)
     else:
         told = denied(error)
-        log.critical(
-            "stopping, offsets unmoved%s", f": the broker {told}" if told else "", exc_info=error
-        )
+        reason = f"the broker {told}" if told else " ".join(str(error).split()) or repr(error)
+        tell(log, "worker_failed", error=error, reason=reason, status=status)
     if hold_s:
-        log.critical("ends in %.0f s; its metrics tell about it until then", hold_s)
+        tell(log, "worker_holds", seconds=float(hold_s))
     logging.shutdown()
     time.sleep(hold_s)
     os._exit(status)

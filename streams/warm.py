@@ -21,6 +21,7 @@ from schemas.batches import column_batches
 from schemas.columns import decode, encode
 from schemas.records import RecordColumns
 from schemas.singles import encode_one
+from schemas.tracing import senders_of
 from streams.accounts import Accounts
 from streams.read import read
 from streams.slice import Slice
@@ -30,6 +31,7 @@ from streams.transfers import FactorNames
 
 NOON_MS: Final = 1_688_212_800_000  # 2023-07-01
 HOUR_MS: Final = 3_600_000
+SPAN: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 SESSION: Final[Mapping[str, object]] = {
     "session_id": "warm",
     "source": "carbonflow",
@@ -75,7 +77,12 @@ def _fetched(values: list[bytes]) -> Slice:
     """Return values as the slice that a fetch would bring."""
     batch = decode("charging_session", values).batch
     (made,) = column_batches(
-        "charging_session", batch, key="account_id", timestamp="ended_at", transactional=False
+        "charging_session",
+        batch,
+        key="account_id",
+        timestamp="ended_at",
+        transactional=False,
+        traceparent=SPAN,
     )
     made._set_producer_state(-1, -1, 0)
     columns = RecordColumns(
@@ -87,6 +94,7 @@ def _fetched(values: list[bytes]) -> Slice:
         records_max=lambda: len(values),
     )
     part = Slice.of("charging-sessions", 0, next(columns))
+    assert senders_of(part.values.data, part.headers_at).spans == [SPAN], "its header is read"
     assert np.array_equal(part.offsets, np.arange(len(values))), "what was sent is what was fetched"
     return part
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,8 +25,10 @@ from yarl import URL
 from carbon.programmes import Programme
 from producers.programmes.load import load_programmes
 from schemas.certificates import CertificateMetrics
+from schemas.log_events import numbers_of, tell
 from schemas.probes import Signs, serve_probes
 from schemas.reaching import denied, obstacle
+from schemas.tracing import Tracing
 from sinks.connect import StoreSettings
 from streams.allocator import keep_little
 from streams.factors import LiveRules
@@ -55,29 +56,25 @@ class TopicsMissing(RuntimeError):
     """The broker or its topics are not there, or the topics differ in partitions."""
 
 
-def run_worker(settings: WorkerSettings, store: StoreSettings | None) -> int:
+def run_worker(
+    settings: WorkerSettings, store: StoreSettings | None, tracing: Tracing | None = None
+) -> int:
     """Work until a signal says stop; return the exit status.
 
     Args:
         settings: Settings.
         store: The store to ask about late events; None where they are refused.
+        tracing: Records the spans of slices; None where traces are off.
 
     Raises:
         TopicsMissing: The topics did not appear in time.
         ProgrammeError: A programme file is not one.
     """
-    logging.basicConfig(
-        level=logging.WARNING,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        force=True,
-    )
-    logging.getLogger("carbonflow").setLevel(settings.log_level)
     keep_little(give_back=settings.store == "rocksdb")
     programmes = load_programmes([Path(name) for name in settings.programmes])
     began = time.monotonic()
     warm_up()
-    log.info("kernels ready after %.1f s", time.monotonic() - began)
+    tell(log, "kernels_ready", seconds=time.monotonic() - began)
     registry, signs = CollectorRegistry(), Signs()
     metrics = WorkerMetrics(registry)
     if settings.metrics_port:
@@ -88,7 +85,7 @@ def run_worker(settings: WorkerSettings, store: StoreSettings | None) -> int:
         CertificateMetrics(registry, certificates)
         serve_probes(registry, signs, host=settings.metrics_host, port=settings.metrics_port)
     partitions = asyncio.run(_partitions(settings))
-    app = build_app(settings, programmes, partitions, metrics, store, signs)
+    app = build_app(settings, programmes, partitions, metrics, store, signs, tracing)
     worker = faust.Worker(
         app, loglevel=logging.WARNING, override_logging=False, quiet=True, redirect_stdouts=False
     )
@@ -106,6 +103,7 @@ def build_app(
     metrics: WorkerMetrics,
     store: StoreSettings | None = None,
     signs: Signs | None = None,
+    tracing: Tracing | None = None,
 ) -> faust.App:
     """Return the Faust application that works slices; nothing is opened yet."""
     urls = [URL(f"kafka://{server.strip()}") for server in settings.bootstrap.split(",")]
@@ -141,7 +139,7 @@ def build_app(
     )
     rules = LiveRules(settings, programmes, partitions)
     lookup = Lookup(settings, store) if store else None
-    _add_agent(app, settings, rules, metrics, limit, lookup, signs or Signs())
+    _add_agent(app, settings, rules, metrics, limit, lookup, signs or Signs(), tracing)
     return app
 
 
@@ -153,6 +151,7 @@ def _add_agent(
     limit: SliceLimit,
     lookup: Lookup | None,
     signs: Signs,
+    tracing: Tracing | None,
 ) -> None:
     owned = Owned(
         settings,
@@ -164,6 +163,7 @@ def _add_agent(
         left=lambda tp, offset: cast(SliceConsumer, app.consumer).left(tp, offset),
         lookup=lookup,
         release=lambda tp: cast(SliceConsumer, app.consumer).release(tp),
+        tracing=tracing,
     )
     joined = asyncio.Event()
     signs.waits_for(lambda: owned.waits_for() if joined.is_set() else NOT_JOINED)
@@ -177,9 +177,11 @@ def _add_agent(
     )
 
     async def close_books(_app: faust.App, revoked: set[TP], **_kwargs: Any) -> None:
+        tell(log, "partitions_revoked", partitions=numbers_of(revoked))
         await owned.revoke({tp.partition for tp in revoked})
 
-    async def note_joined(_app: faust.App, _assigned: set[TP], **_kwargs: Any) -> None:
+    async def note_joined(_app: faust.App, assigned: set[TP], **_kwargs: Any) -> None:
+        tell(log, "partitions_assigned", partitions=numbers_of(assigned))
         joined.set()
 
     app.on_partitions_revoked.connect(close_books)  # type: ignore[arg-type]

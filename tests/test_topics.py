@@ -23,8 +23,10 @@ from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF, TOPICS, shipped
 from schemas.pages import pages
 from schemas.partition import partition_of
 from schemas.plain import plain_examples
+from schemas.traceparents import TRACEPARENT
 from streams.accounts import Accounts
 from streams.delivery import messages_astray, messages_late, messages_of_refusals
+from streams.worker import WRITTEN_TOPICS
 from tests.streams.scene import DAY_MS, NOW_MS, Event, event, part_of, rules, session, work
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -75,6 +77,9 @@ def test_a_refusal_of_a_worker_has_the_headers_that_are_listed() -> None:
     check("refusals", small[3])
     check("refusals", large[3])
     assert {"bytes", "key_bytes"} <= dict(large[3]).keys()
+    span = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    first, _ = messages_of_refusals(part, work(Accounts(), part), span)
+    check("refusals", first[3])
 
 
 def test_a_refusal_of_a_loader_has_the_headers_that_are_listed() -> None:
@@ -109,6 +114,11 @@ def test_the_word_of_a_replay_has_the_headers_that_are_listed() -> None:
 def test_the_headers_of_a_record_that_is_sent_again_are_listed(topic: str) -> None:
     listed = {header.name for header in TOPICS[topic].headers}
     assert {name for name, _ in Attempt(1, "0-7").headers()} <= listed
+
+
+@pytest.mark.parametrize("topic", [*ACTIVITY_TOPICS, *LATE_OF.values(), *WRITTEN_TOPICS])
+def test_the_span_of_a_record_is_listed(topic: str) -> None:
+    assert TRACEPARENT in {header.name for header in TOPICS[topic].headers}
 
 
 def test_a_late_record_has_the_headers_that_are_listed() -> None:

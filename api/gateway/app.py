@@ -25,12 +25,14 @@ from api.gateway.ocpi import Receiver, given, receiving
 from api.gateway.records import records
 from api.gateway.senders import Senders
 from api.gateway.settings import GatewaySettings
+from api.gateway.spans import Traced
 from api.hardening import DOCS_PATH
 from api.health import Health
 from api.listening import is_loopback
 from api.metrics import Measured
 from api.problems import add_problem_handlers, responses
 from api.tokens import Tokens
+from schemas.tracing import Tracing
 
 _ABOUT = """
 Takes in charging sessions and freight trips.
@@ -56,6 +58,7 @@ def create_app(
     tokens: Tokens | None,
     metrics: GatewayMetrics,
     kept: Kept | None = None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """Return the application that senders call.
 
@@ -66,6 +69,7 @@ def create_app(
         tokens: Who is let in; anybody, as the only sender, where None.
         metrics: What is counted.
         kept: Sessions that are not over; needed where a sender sends Sessions by OCPI.
+        tracing: Records the spans of requests; None where traces are off.
     """
     app = Guarded(
         scheme=_SCHEME,
@@ -94,6 +98,8 @@ def create_app(
         given=given,
     )
     app.add_middleware(Measured, metrics=metrics)
+    if tracing is not None:
+        app.add_middleware(Traced, tracing=tracing)
     records_max = settings.gateway_records_max
     app.include_router(records(senders, intake, records_max=records_max, quota=quota))
     app.include_router(events(senders, intake, records_max=records_max, quota=quota))

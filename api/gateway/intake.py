@@ -25,6 +25,7 @@ from api.gateway.documents import Found, identity_of
 from api.gateway.metrics import GatewayMetrics
 from api.gateway.recent import Before, Recent
 from api.gateway.settings import GatewaySettings
+from api.gateway.spans import SENT_IN
 from api.problems import ProblemError
 from producers.adapters.outcome import Refused
 from producers.client.delivery import Message, NotDeliveredError
@@ -32,6 +33,8 @@ from producers.client.direct import LOG, Direct
 from producers.client.records import RefusedError
 from producers.client.sending import Messages, now_ms
 from producers.targets import topic_of
+from schemas.log_events import tell
+from schemas.traceparents import headers_of
 
 T = TypeVar("T")
 
@@ -140,16 +143,21 @@ class Intake:
     Args:
         settings: Limits.
         metrics: What is counted.
+        is_traced: Whether records carry the span of their request.
     """
 
-    def __init__(self, settings: GatewaySettings, metrics: GatewayMetrics) -> None:
+    def __init__(
+        self, settings: GatewaySettings, metrics: GatewayMetrics, *, is_traced: bool = False
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
         # What a counter has when it is first seen is no increase to Prometheus.
         for status in Status:
             metrics.records.labels(status.value)
         self._recent = Recent(settings.gateway_recent_max)
-        self._message_of = Messages(settings.client, None, now_ms).of
+        self._message_of = Messages(
+            settings.client, None, now_ms, SENT_IN.get if is_traced else None
+        ).of
         self._way = Direct(settings.client)
         self._failed, self._failure = asyncio.Event(), ""
 
@@ -164,7 +172,7 @@ class Intake:
     ) -> None:
         # Nobody was told that what is left was accepted.
         if left := self._way.close(self._settings.client.client_close_s_max):
-            LOG.warning("%d records were not delivered; their senders know", left)
+            tell(LOG, "records_undelivered", records=left)
 
     @property
     def waiting(self) -> int:
@@ -203,11 +211,13 @@ class Intake:
     async def take_written(self, written: Written, source: str, record: str) -> list[Result]:
         """Send records that are written already; as `take`."""
         topic, now = self._settings.topic(topic_of(record)), now_ms()
+        headers = headers_of(SENT_IN.get())
 
         def one(row: tuple[str, str, int, bytes], reports: _Reports, sent: list[_Sent]) -> Result:
             number, account, revision, value = row
             key = self._recent.key(topic, account, source, number, revision)
-            return self._send(number, key, (topic, account.encode(), value, now), reports, sent)
+            message = topic, account.encode(), value, now, headers
+            return self._send(number, key, message, reports, sent)
 
         rows = zip(written.ids, written.accounts, written.revisions, written.values, strict=True)
         return await self._all(one, rows)

@@ -37,8 +37,9 @@ class AsyncClient:
         *,
         on_delivered: Callable[[Report], None] | None = None,
         clock_ms: Callable[[], int] = now_ms,
+        traceparent: Callable[[], str | None] | None = None,
     ) -> None:
-        self._open = partial(Sending, settings, pseudonyms, on_delivered, clock_ms)
+        self._open = partial(Sending, settings, pseudonyms, on_delivered, clock_ms, traceparent)
         self._sending: Sending | None = None
         self._sent = 0
 

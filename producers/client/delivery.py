@@ -17,11 +17,14 @@ from enum import StrEnum
 from threading import Event, Lock
 from typing import Any, Final, TypeAlias
 
+from schemas.traceparents import Headers
+
 _LOCK: Final = Lock()
 
 
-Message: TypeAlias = tuple[str, bytes, bytes, int]
-"""A record as it goes to the broker: topic with its prefix, key, value and timestamp [ms]."""
+Message: TypeAlias = tuple[str, bytes, bytes, int, Headers | None]
+"""A record as it goes to the broker: topic with its prefix, key, value, timestamp [ms], and the
+header that says in which span it was sent, or None."""
 
 
 class State(StrEnum):

@@ -39,10 +39,11 @@ def produced(kafka: Producer, message: Message, report: Callable[[object, Any], 
     Raises:
         KafkaException: It takes nothing any more.
     """
-    topic, key, value, timestamp_ms = message
+    topic, key, value, timestamp_ms, headers = message
     try:
-        # By position, in half the time: value, key, any partition, callback, its alias, timestamp.
-        kafka.produce(topic, value, key, ANY, report, None, timestamp_ms)
+        # By position, in half the time: value, key, any partition, callback, its alias, timestamp
+        # and headers, whose type is narrower than what may be in them.
+        kafka.produce(topic, value, key, ANY, report, None, timestamp_ms, headers)  # type: ignore[arg-type]
     except BufferError:
         return False
     return True

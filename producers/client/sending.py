@@ -27,6 +27,7 @@ from producers.client.spooled import Spooled
 from producers.pseudonyms import Pseudonyms
 from producers.targets import topic_of
 from schemas.catalogue import schema_of
+from schemas.traceparents import headers_of
 
 ROOM_S: Final = 0.05
 """How long to wait for room at a time."""
@@ -69,7 +70,9 @@ class Messages:
         settings: ClientSettings,
         pseudonyms: Pseudonyms | None,
         clock_ms: Callable[[], int],
+        traceparent: Callable[[], str | None] | None = None,
     ) -> None:
+        self._traceparent = traceparent
         self._topics = {
             kind: settings.broker.topic(topic_of(schema_of(schema_id).record))
             for kind, schema_id in SCHEMA_ID_OF.items()
@@ -83,6 +86,7 @@ class Messages:
         Raises:
             RefusedError: The worker would refuse it.
             NoKeyError: Its programme has no key.
+            ValueError: What is said to be its span is none.
         """
         timestamp_ms = self._clock_ms()
         value, account = written(record, timestamp_ms), record.account_id
@@ -93,7 +97,8 @@ class Messages:
             with self._naming:  # Any thread may send.
                 account = self._pseudonyms.of(record.programme, natural_id)
             value = written(record._replace(account_id=account), timestamp_ms)
-        return self._topics[type(record)], account.encode(), value, timestamp_ms
+        headers = None if self._traceparent is None else headers_of(self._traceparent())
+        return self._topics[type(record)], account.encode(), value, timestamp_ms, headers
 
 
 class Sending:
@@ -105,13 +110,14 @@ class Sending:
         pseudonyms: Pseudonyms | None,
         on_delivered: Callable[[Report], None] | None,
         clock_ms: Callable[[], int],
+        traceparent: Callable[[], str | None] | None = None,
     ) -> None:
         self.block_s_max = settings.client_block_s_max
         self._close_s_max = settings.client_close_s_max
         self.way: Way = (
             Direct(settings) if settings.client_spool is None else Spooled(settings, on_delivered)
         )
-        self.message_of = Messages(settings, pseudonyms, clock_ms).of
+        self.message_of = Messages(settings, pseudonyms, clock_ms, traceparent).of
 
     def close(self, *, failing: bool) -> None:
         """Flush and end.

@@ -11,6 +11,9 @@ so some of it is on its topic already; an event's identity tells repeats.
     a message: u32 size of the rest, u32 CRC-32 of it, i64 timestamp, u8 size of topic, u16 of key,
                topic, key, value
 
+The timestamp of one that was sent in a recorded span has TRACED set; then its traceparent comes
+before the topic.
+
 A last message that was cut off is no message: `append` had not returned. What was cut off goes
 to `torn`, and `Spool.torn_bytes` says how much it is. Anything else that does not read is a
 `SpoolError`: whether to do without it is not for us to decide.
@@ -30,9 +33,12 @@ from typing import Final
 from zlib import crc32
 
 from producers.client.delivery import Message
+from schemas.traceparents import BYTES, TRACEPARENT
 
 HEAD: Final = struct.Struct(">II")
 BODY: Final = struct.Struct(">qBH")
+TRACED: Final = 1 << 62
+"""No timestamp is as large."""
 SUFFIX: Final = ".spool"
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
 NOTED_S: Final = 0.2
@@ -56,9 +62,12 @@ class Segment:
 
 def packed(message: Message) -> bytes:
     """Return a message as it lies in a segment."""
-    name, key, value, timestamp_ms = message
-    topic = name.encode()
-    body = b"".join((BODY.pack(timestamp_ms, len(topic), len(key)), topic, key, value))
+    name, key, value, timestamp_ms, headers = message
+    topic, span = name.encode(), b""
+    if headers is not None:
+        ((_, span),) = headers
+        timestamp_ms |= TRACED
+    body = b"".join((BODY.pack(timestamp_ms, len(topic), len(key)), span, topic, key, value))
     return HEAD.pack(len(body), crc32(body)) + body
 
 
@@ -71,10 +80,15 @@ def unpacked(data: bytes, at: int) -> tuple[Message, int] | None:
     if end > len(data) or size < BODY.size or crc32(memoryview(data)[begin:end]) != check:
         return None
     timestamp_ms, topic_bytes, key_bytes = BODY.unpack_from(data, begin)
-    key_at = begin + BODY.size + topic_bytes
+    topic_at, headers = begin + BODY.size, None
+    if timestamp_ms & TRACED:
+        timestamp_ms ^= TRACED
+        headers = [(TRACEPARENT, data[topic_at : topic_at + BYTES])]
+        topic_at += BYTES
+    key_at = topic_at + topic_bytes
     value_at = key_at + key_bytes
-    topic = data[begin + BODY.size : key_at].decode()
-    return (topic, data[key_at:value_at], data[value_at:end], timestamp_ms), end
+    topic = data[topic_at:key_at].decode()
+    return (topic, data[key_at:value_at], data[value_at:end], timestamp_ms, headers), end
 
 
 class Spool:

@@ -31,6 +31,8 @@ class Client:
         on_delivered: With a spool, called in order for each record that the broker has; may be
             called again for a record after a restart.
         clock_ms: The time, which is a record's timestamp.
+        traceparent: Asked by `send` for the W3C traceparent of the span that sends a record, or
+            None; what is sampled goes with the record.
     """
 
     def __init__(
@@ -40,8 +42,9 @@ class Client:
         *,
         on_delivered: Callable[[Report], None] | None = None,
         clock_ms: Callable[[], int] = now_ms,
+        traceparent: Callable[[], str | None] | None = None,
     ) -> None:
-        self._open = partial(Sending, settings, pseudonyms, on_delivered, clock_ms)
+        self._open = partial(Sending, settings, pseudonyms, on_delivered, clock_ms, traceparent)
         self._sending: Sending | None = None
 
     def __enter__(self) -> Self:

@@ -7,10 +7,13 @@ import sys
 
 import pytest
 
+from tests.logs import lines_of
+
 SAYS = """
 import logging
-from cli.logs import LogSettings, log_to_stderr
-log_to_stderr(LogSettings(log_level={level!r}))
+from cli.logs import CLIENTS
+from schemas.logs import LogSettings, Speaker, log_to_stderr
+log_to_stderr(LogSettings(log_level={level!r}), Speaker("sink", "s-0"), quiet=CLIENTS)
 logging.getLogger("carbonflow.sink").info("ours")
 logging.getLogger("urllib3.connectionpool").warning("theirs")
 """
@@ -26,4 +29,4 @@ def test_a_level_decides_who_speaks(level: str, said: list[str]) -> None:
         text=True,
         check=True,
     )
-    assert [line.rpartition(" ")[2] for line in done.stderr.splitlines()] == said
+    assert [line["message"] for line in lines_of(done.stderr)] == said

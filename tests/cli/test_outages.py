@@ -10,13 +10,14 @@ import pytest
 
 from tests import clickhouse_server
 from tests.cli.test_wrong_use import call
+from tests.logs import why_failed
 
 NOBODY = "127.0.0.1:9"
 
 
 @pytest.mark.parametrize(
     "words",
-    [("sink",), ("api",), ("migrate",), ("balance", "x"), ("factors", "list")],
+    [("migrate",), ("balance", "x"), ("factors", "list")],
     ids=" ".join,
 )
 def test_a_store_that_is_away(
@@ -26,6 +27,26 @@ def test_a_store_that_is_away(
     done = call(*words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"carbonflow: ClickHouse at http://{NOBODY}: connection refused\n"
+
+
+@pytest.mark.parametrize("process", ["sink", "api"])
+def test_a_process_whose_store_is_away(process: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CARBONFLOW_CLICKHOUSE_URL", f"http://me:secret@{NOBODY}")
+    done = call(process)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert why_failed(done.stderr) == f"ClickHouse at http://{NOBODY}: connection refused"
+    assert "secret" not in done.stderr
+
+
+def test_a_process_whose_log_is_text_says_why_in_its_last_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CARBONFLOW_CLICKHOUSE_URL", f"http://me:secret@{NOBODY}")
+    monkeypatch.setenv("CARBONFLOW_LOG_FORMAT", "text")
+    started, why = call("sink").stderr.splitlines()
+    assert " INFO carbonflow: Carbonflow " in started
+    assert why == f"carbonflow: ClickHouse at http://{NOBODY}: connection refused"
+    assert "secret" not in started
 
 
 @pytest.mark.parametrize("words", [("topics",), ("factors", "load")], ids=" ".join)
@@ -58,9 +79,9 @@ def test_a_sink_whose_metrics_port_is_taken(
     monkeypatch.setenv("CARBONFLOW_CLICKHOUSE_URL", store)
     monkeypatch.setenv("CARBONFLOW_METRICS_PORT", str(taken))
     done = call("sink")
-    assert (done.returncode, done.stderr) == (
+    assert (done.returncode, why_failed(done.stderr)) == (
         1,
-        f"carbonflow: port {taken} of 127.0.0.1 is taken: CARBONFLOW_METRICS_PORT gives another\n",
+        f"port {taken} of 127.0.0.1 is taken: CARBONFLOW_METRICS_PORT gives another",
     )
 
 
@@ -70,8 +91,8 @@ def test_an_api_whose_port_is_taken(
     monkeypatch.setenv("CARBONFLOW_CLICKHOUSE_URL", store)
     monkeypatch.setenv("CARBONFLOW_API_PORT", str(taken))
     done = call("api")
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert f"cannot listen on 127.0.0.1:{taken} (CARBONFLOW_API_PORT)" in done.stderr
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"cannot listen on 127.0.0.1:{taken} (CARBONFLOW_API_PORT)" in why_failed(done.stderr)
 
 
 def test_the_database_of_the_settings_is_migrated_and_asked(

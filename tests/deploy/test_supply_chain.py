@@ -88,12 +88,8 @@ def test_every_line_of_a_lock_is_a_version_with_its_hashes(path: Path) -> None:
 
 def test_the_locks_have_the_versions_of_the_project() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
-    ours = [
-        *PROJECT["project"]["dependencies"],
-        *extras["pipeline"],
-        *extras["gateway"],
-        *extras["registry"],
-    ]
+    image = ("pipeline", "gateway", "registry", "tracing")
+    ours = [*PROJECT["project"]["dependencies"], *(pin for name in image for pin in extras[name])]
     wanted = {
         "requirements.lock": ours,
         "requirements-dev.lock": [*ours, *extras["client"], *extras["embedded"], *extras["dev"]],

@@ -294,7 +294,8 @@ async def moved(at: Place) -> dict[str, int]:
 
 def balance_of(api: Part, account: str) -> dict[str, int] | None:
     """Return an account's sums as the API has them, None while it is not ready."""
-    url = api.said().splitlines()[0] if api.said() else None
+    told = (line for line in api.said().splitlines() if line.startswith("http"))
+    url = next(told, None)
     if url is None:
         return None
     try:

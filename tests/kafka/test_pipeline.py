@@ -34,7 +34,7 @@ from tests.kafka.server import KafkaServer
 
 pytestmark = pytest.mark.kafka
 
-JOINED = ": opening book "
+JOINED = '"event": "recovery_began"'
 """What a worker logs of each partition its group has given it, once there is something to work."""
 
 Scenario = Callable[[Pipeline], Awaitable[None]]

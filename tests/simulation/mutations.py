@@ -44,7 +44,7 @@ class _RestoredFirst(Book):
 
     @classmethod
     async def open(cls, settings: Any, partition: int, breaker: Any, *, partitions: int) -> Book:
-        accounts = await restore(settings, partition, partitions)
+        accounts, _ = await restore(settings, partition, partitions)
         committed = await _committed(settings, partition)
         book = await Book.open(settings, partition, breaker, partitions=partitions)
         book.accounts = accounts

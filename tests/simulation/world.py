@@ -311,13 +311,11 @@ class _Exit:
         self._ended = ended
         self._why: BaseException | None = None
 
-    def error(self, _message: str) -> None:
-        """Hear that it was fenced."""
-        self._why = None
-
-    def critical(self, _message: str, *_told: object, exc_info: BaseException) -> None:
-        """Hear why it stops."""
-        self._why = exc_info
+    def tell(
+        self, _log: object, _event: str, *, error: BaseException | None = None, **_fields: object
+    ) -> None:
+        """Hear why it stops; there is no error where it was fenced."""
+        self._why = error
 
     def __call__(self, status: int) -> None:
         """End the process that calls."""
@@ -325,6 +323,10 @@ class _Exit:
         if process.status is None:
             self._ended(status, self._why)
         process.exit(status)
+
+
+def _nothing(*_told: object, **_fields: object) -> None:
+    """Log nothing: waiting and slow slices are what bad days are made of."""
 
 
 class _NoGarbage:
@@ -356,7 +358,8 @@ def simulated(
         "streams.lookup.fetch_columns": clients.fetch_columns,
         "streams.lookup.AIOKafkaAdminClient": clients.Admin,
         "streams.lookup.connect": store.connect,
-        "streams.lookup.log": SimpleNamespace(warning=lambda *_told: None),
+        "streams.lookup.tell": _nothing,
+        "streams.owned.tell": _nothing,
         "streams.lookup.threading": Threads(loop),
         "streams.lookup.time": clock,
         "streams.owned.time": clock,
@@ -364,7 +367,7 @@ def simulated(
         "streams.owned.Garbage": _NoGarbage,
         "streams.stop.os": SimpleNamespace(_exit=leave),
         "streams.stop.logging": SimpleNamespace(shutdown=lambda: None),
-        "streams.stop.log": leave,
+        "streams.stop.tell": leave.tell,
         "schemas.columns.used": lambda: catalogue(current=False),
     }
     patches = [patch(name, value) for name, value in replaced.items()]

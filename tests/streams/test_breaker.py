@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,6 +40,26 @@ def test_a_run_of_unreadable_records_over_several_slices_opens_it() -> None:
     check(breaker, part_of([BROKEN] * 4))
     with pytest.raises(BreakerOpen, match=r"records that cannot be read: .* 5 in a row"):
         check(breaker, part_of([BROKEN]))
+
+
+def test_the_log_says_which_slice_was_too_bad(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR), pytest.raises(BreakerOpen):
+        check(Breaker(5), part_of([good("s"), *[bad("s")] * 5], first_offset=70))
+    (line,) = caplog.records
+    assert vars(line)["event"] == "slice_refused"
+    assert vars(line)["fields"] == {
+        "topic": "charging-sessions",
+        "partition": 0,
+        "first_offset": 70,
+        "last_offset": 75,
+        "records": 6,
+        "source": "s",
+        "refused": 5,
+        "watched": 6,
+        "why": "5 in a row",
+        "codes": {"energy_out_of_range": 5},
+        "setting": "CARBONFLOW_BREAKER_RECORDS",
+    }
 
 
 def test_a_run_of_one_source_over_several_slices_opens_it() -> None:

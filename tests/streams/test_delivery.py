@@ -9,13 +9,14 @@ from typing import Any, Final
 
 import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
-from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
 from carbon.limits import FOREVER_MS, TEXT_BYTES_MAX
 from schemas.batches import BATCH_BYTES_MAX, SNAPPY
 from schemas.catalogue import LATE_OF
 from schemas.partition import partition_of
 from schemas.records import RecordColumns
+from schemas.traceparents import TRACEPARENT
 from streams.accounts import Accounts
 from streams.delivery import (
     Message,
@@ -42,6 +43,7 @@ from tests.streams.scene import (
 
 MESSAGE_BYTES_MAX: Final = 1_048_588
 """What a broker takes unless it is told otherwise (`message.max.bytes`)."""
+SPAN: Final = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def noise(size: int) -> bytes:
@@ -163,6 +165,54 @@ def test_the_largest_late_record_fits_with_the_largest_key() -> None:
     outcome = work(accounts, part, replace(rules(), late_lane=True))
     (made,) = batches(messages_late(part, outcome, now_ms=later_ms))
     assert made.size() < MESSAGE_BYTES_MAX
+
+
+def sent_in(part: Slice, span: bytes) -> Slice:
+    """Return a slice whose records were sent in a span."""
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1 << 24)
+    for at in range(len(part)):
+        builder.append(at, 1, part.keys[at], part.values[at], [(TRACEPARENT, span)])
+    (records,) = RecordColumns(
+        bytes(builder.build()),
+        fetch_offset=0,
+        aborted=(),
+        read_committed=True,
+        check_crcs=True,
+        records_max=lambda: len(part),
+    )
+    return replace(part, values=records.values, headers_at=records.headers_at)
+
+
+@pytest.mark.parametrize(("span", "kept"), [(SPAN, [SPAN]), (b"x" * 2_000_000, [])])
+def test_a_span_goes_with_a_record_wherever_it_goes(span: bytes, kept: list[bytes]) -> None:
+    accounts, later_ms = forgetful()
+    late = sent_in(part_of([event(session(session_id="S3"), later_ms)]), span)
+    outcome = work(accounts, late, replace(rules(), late_lane=True))
+    (message,) = messages_late(late, outcome, now_ms=later_ms)
+    assert [value for name, value in message[3] if name == TRACEPARENT] == kept
+    astray = sent_in(part_of([event(session())], partition=1 - partition_of(b"anna", 2)), span)
+    outcome = work(Accounts(), astray, rules(partitions=2))
+    (((*_, headers),),) = messages_astray(astray, outcome, 2).values()
+    assert [value for name, value in headers if name == TRACEPARENT] == kept
+
+
+def test_the_first_of_each_kind_says_in_which_span_the_slice_was_worked() -> None:
+    events = [event(session(account_id=f"a{number}")) for number in range(20_000)]
+    part = part_of([*events, Event(b"{}"), Event(b"{}")])
+    outcome = work(Accounts(), part)
+    refusals = batches(messages_of_refusals(part, outcome, SPAN.decode()))
+    for made, plain in zip(
+        (*composed(outcome, SPAN.decode()), refusals),
+        (*composed(outcome), batches(messages_of_refusals(part, outcome))),
+        strict=True,
+    ):
+        first, *others = records_in(made)
+        assert dict(first.headers)[TRACEPARENT] == SPAN
+        assert TRACEPARENT not in {name for one in others for name, _ in one.headers}
+        told = [(one.offset, one.timestamp, one.key, one.value) for one in (first, *others)]
+        assert told == [
+            (one.offset, one.timestamp, one.key, one.value) for one in records_in(plain)
+        ]
 
 
 @pytest.mark.parametrize("timestamp_ms", [-1, -(2**63), 2**63 - 1, FOREVER_MS])

@@ -65,7 +65,8 @@ async def ledger(broker: str, folder: Path, prefix: str) -> Ledger:
 
 
 async def opened(of: Ledger) -> AccountStore:
-    return await restore(of.settings, 0, PARTITIONS)
+    store, _ = await restore(of.settings, 0, PARTITIONS)
+    return store
 
 
 def test_both_stores_restore_what_the_topic_says(broker: str, tmp_path: Path) -> None:
@@ -74,7 +75,8 @@ def test_both_stores_restore_what_the_topic_says(broker: str, tmp_path: Path) ->
         await made.book(NAMES)
         await made.book(NAMES[:7])
         for kind in ("memory", "rocksdb"):
-            store = await restore(replace(made.settings, store=kind), 0, PARTITIONS)
+            store, records = await restore(replace(made.settings, store=kind), 0, PARTITIONS)
+            assert records == 27
             assert held(store, NAMES) == held(made.truth, NAMES)
             assert (len(store), store.checkpoint) == (20, 27)
             store.close()

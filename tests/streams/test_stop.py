@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from streams.stop import EXIT_FAILED, EXIT_FENCED
+from tests.logs import lines_of
 
 SCENE = """
 import asyncio
@@ -24,15 +25,24 @@ async def main():
     {after}
     await asyncio.wait([task])
 
+from schemas.logs import LogSettings, Speaker, log_to_stderr
+log_to_stderr(LogSettings(log_format="json"), Speaker("worker", "w-0"))
 asyncio.run(main())
 """
 
 
-def status(body: str, after: str = "pass") -> int:
-    scene = SCENE.format(body=body, after=after)
+def ended(body: str, after: str = "pass") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", scene], capture_output=True, timeout=30, check=False
-    ).returncode
+        [sys.executable, "-c", SCENE.format(body=body, after=after)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def status(body: str, after: str = "pass") -> int:
+    return ended(body, after).returncode
 
 
 @pytest.mark.parametrize(
@@ -47,6 +57,16 @@ def status(body: str, after: str = "pass") -> int:
 )
 def test_whatever_is_raised_ends_the_process(body: str, ends_with: int) -> None:
     assert status(body) == ends_with
+
+
+def test_the_last_line_says_why_and_with_which_status() -> None:
+    (failed,) = lines_of(ended("raise ValueError('it\\nbroke')").stderr)
+    assert (failed["event"], failed["level"]) == ("worker_failed", "critical")
+    assert (failed["reason"], failed["status"]) == ("it broke", EXIT_FAILED)
+    assert (failed["exception"], failed["stack"].count("it\nbroke")) == ("ValueError", 1)
+    (fenced,) = lines_of(ended("raise ProducerFenced").stderr)
+    assert (fenced["event"], fenced["status"]) == ("worker_fenced", EXIT_FENCED)
+    assert "stack" not in fenced
 
 
 def test_a_task_that_is_cancelled_on_purpose_just_ends() -> None:

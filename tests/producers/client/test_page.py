@@ -29,6 +29,7 @@ PROGRAMS: Final = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
         (PROGRAMS[0], "charging-sessions", "energy_out_of_range"),
         (PROGRAMS[1], "freight-trips", "delivered"),
         (PROGRAMS[2], None, ""),
+        (PROGRAMS[3], None, ""),
     ],
 )
 def test_a_program_of_the_page_runs(

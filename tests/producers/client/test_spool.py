@@ -18,7 +18,7 @@ MIB = 1024 * 1024
 
 
 def message(number: int, size: int = 20) -> Message:
-    return "charging-sessions", f"account-{number % 3}".encode(), b"v" * size, number
+    return "charging-sessions", f"account-{number % 3}".encode(), b"v" * size, number, None
 
 
 def opened(folder: Path, *, segment_bytes: int = MIB, bytes_max: int = 4 * MIB) -> Spool:
@@ -41,6 +41,7 @@ MESSAGES = st.lists(
         st.binary(min_size=1, max_size=30),
         st.binary(max_size=400),
         st.integers(0, 1 << 60),
+        st.none() | st.just([("traceparent", b"00-%032x-%016x-01" % (7, 9))]),
     ),
     max_size=40,
 )

@@ -43,6 +43,19 @@ def test_commands_are_found_and_nothing_is_left_over() -> None:
     assert all(line.startswith("export CARBONFLOW_") for line in rest), rest
 
 
+@pytest.mark.parametrize(
+    ("quoted", "module"),
+    [
+        ("topics must exist with equal numbers of partitions", "streams/worker.py"),
+        ("PartitionsChanged", "streams/restore.py"),
+    ],
+)
+def test_what_a_page_quotes_is_said(quoted: str, module: str) -> None:
+    assert quoted in (ROOT / "docs/operations.md").read_text("utf-8")
+    source = (ROOT / module).read_text("utf-8")
+    assert quoted in re.sub(r'"\n\s+f?"', "", source)
+
+
 @pytest.mark.parametrize(("page", "line"), OURS)
 def test_a_command_takes_what_it_is_given(page: str, line: str) -> None:
     words = shlex.split(line)[1:]

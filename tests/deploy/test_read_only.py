@@ -105,6 +105,7 @@ class Containers:
         folders = " ".join(SERVICES[service]["tmpfs"])
         inside = [*UNSHARE, str(SCRIPT), str(root), str(ROOT), user(), folders]
         given = {**SERVICES[service].get("environment", {}), **self.environ}
+        given.pop("CARBONFLOW_SCHEMA_REGISTRY_URL", None)  # None stands outside; the ids are known.
         variables = {
             **{name: value for name, value in given.items() if "${" not in value},
             "NUMBA_CACHE_DIR": image_variable("NUMBA_CACHE_DIR"),

@@ -31,6 +31,7 @@ from schemas.log_events import tell
 from streams.breaker import Breaker
 from streams.delivery import deliver
 from streams.read import read
+from streams.recall import beside_offset
 from streams.restore import RETRY_S, restore
 from streams.settings import WorkerSettings
 from streams.slice import Slice
@@ -155,7 +156,7 @@ class Book:
             was_read = time.monotonic()
             outcome = step(taken, self.accounts, rules)
             self._breaker.check(taken, outcome)
-            beside = self._breaker.kept(int(time.time() * 1_000_000))
+            account = self._breaker.kept(int(time.time() * 1_000_000))
             del taken  # Its columns would be kept until all is delivered.
             stepped = time.monotonic()
             checkpoint = await deliver(
@@ -165,7 +166,7 @@ class Book:
                 fresh,
                 outcome,
                 rules.partitions,
-                beside=beside,
+                beside=beside_offset(rules.partitions, account),
                 traceparent=traceparent,
             )
             delivered = time.monotonic()

@@ -27,7 +27,7 @@ from streams.lanes import Lanes
 from streams.limit import SliceLimit
 from streams.lookup import Lookup
 from streams.metrics import WorkerMetrics
-from streams.recall import texts_beside_offsets
+from streams.recall import check_partitions, texts_beside_offsets
 from streams.room import Room
 from streams.settings import WorkerSettings
 from streams.slice import ORIGINAL_OF, Slice
@@ -207,9 +207,18 @@ class Owned:
         return book
 
     async def _recall(self) -> None:
-        """Let the breaker go on from where it was in the process before, once for all books."""
-        places = {TopicPartition(tp.topic, tp.partition) for tp in self._assignment()}
-        self._breaker.recall(await texts_beside_offsets(self._settings, places))
+        """Go on from where the process before was, once for all books.
+
+        Raises:
+            PartitionsChanged: The topics had another number of partitions then.
+        """
+        partitions = self._rules().partitions
+        topics = [self._settings.topic(name) for name in self._settings.source_topics]
+        places = [TopicPartition(name, at) for name in topics for at in range(partitions)]
+        texts = await texts_beside_offsets(self._settings, places)
+        check_partitions(texts.values(), partitions)
+        mine = {TopicPartition(tp.topic, tp.partition) for tp in self._assignment()}
+        self._breaker.recall(text for place, text in texts.items() if place in mine)
 
     def _watch(self, book: Book, topic: str) -> None:
         def lag() -> float:

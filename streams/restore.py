@@ -48,7 +48,7 @@ SIGNED: Final = ("reduction_mg",)
 
 
 class PartitionsChanged(RuntimeError):
-    """An account was restored in a partition that is not its own: the topics were repartitioned."""
+    """The topics were repartitioned: an account is in a partition that is not its own now."""
 
 
 class UnreadableBalance(RuntimeError):

@@ -142,7 +142,12 @@ def api() -> None:
         followed = FollowedBalances(broker, FollowingMetrics(registry))
     try:
         app = create_app(
-            queries, settings=settings, registry=registry, programmes=programmes, balances=followed
+            queries,
+            settings=settings,
+            registry=registry,
+            programmes=programmes,
+            balances=followed,
+            follower=followed,
         )
     except TokensError as error:
         raise Failure(f"CARBONFLOW_API_TOKENS_FILE: {error}") from error

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Final
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -25,7 +25,6 @@ from api.gateway.ocpi import Receiver, given, receiving
 from api.gateway.records import records
 from api.gateway.senders import Senders
 from api.gateway.settings import GatewaySettings
-from api.hardening import DOCS_PATH
 from api.health import Health
 from api.listening import is_loopback
 from api.metrics import Measured
@@ -56,7 +55,7 @@ def create_app(
     tokens: Tokens | None,
     metrics: GatewayMetrics,
     kept: Kept | None = None,
-) -> FastAPI:
+) -> Hard:
     """Return the application that senders call.
 
     Args:
@@ -73,8 +72,6 @@ def create_app(
         title="Carbonflow gateway",
         version=version("carbonflow"),
         description=_ABOUT,
-        docs_url=DOCS_PATH,
-        swagger_ui_oauth2_redirect_url=None,
     )
     quota = None
     if tokens is not None:
@@ -108,7 +105,7 @@ def create_service(
     settings: GatewaySettings,
     registry: CollectorRegistry,
     metrics: GatewayMetrics,
-) -> FastAPI:
+) -> Hard:
     """Return the application that tells how the gateway is: its health and its metrics.
 
     Args:
@@ -121,7 +118,6 @@ def create_service(
     app = Hard(
         is_behind_tls=settings.gateway_behind_tls,
         title="Carbonflow gateway service",
-        docs_url=None,
         openapi_url=None,
     )
     add_problem_handlers(app)

@@ -181,6 +181,8 @@ def _steps(
     value = str(int(rated.factor_value_mg[0]))
     emissions_mg, baseline_mg = int(rated.emissions_mg[0]), int(rated.baseline_mg[0])
     transport = Term("transport", str(int(rated.transport_kg_km[0])), "kg km")
+    emitted: tuple[Term, ...]
+    claimed: tuple[Term, ...]
     if transfer["activity"] == "charging" and programme.charging is not None:
         rules = programme.charging
         dc = activity["meter_side"] == "dispenser" and activity["current"] == "dc"

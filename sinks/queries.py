@@ -222,23 +222,38 @@ class Queries:
         return hours or (named,)
 
     def refusals(
-        self, which: RefusalFilter, *, cursor: str | None = None, limit: int = 100
+        self,
+        which: RefusalFilter,
+        *,
+        is_newest_first: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
     ) -> Page[Refusal]:
-        """Return refusals, without their bytes, by their place in the topic.
+        """Return refusals, without their bytes, by their place in the topic or the newest first.
 
         Raises:
             CursorError: `cursor` is not one of this list.
         """
         where, values = refusals_where(which)
+        place, order, sign = "_partition, _offset", "_partition, _offset", ">"
+        if is_newest_first:
+            place = "toUnixTimestamp64Milli(_timestamp), _partition, _offset"
+            order, sign = "_timestamp DESC, _partition DESC, _offset DESC", "<"
         if cursor is not None:
-            values["after_partition"], values["after_offset"] = from_cursor(cursor, int, int)
-            where.append("(_partition, _offset) > ({after_partition:Int64}, {after_offset:Int64})")
+            after = from_cursor(cursor, *[int] * (place.count(",") + 1))
+            values |= {f"after_{number}": part for number, part in enumerate(after)}
+            names = ", ".join(f"{{after_{number}:Int64}}" for number in range(len(after)))
+            where.append(f"({place}) {sign} ({names})")
         sql = (
             f"SELECT {columns_of(Refusal)} FROM {{db}}.refused WHERE {' AND '.join(where)} "
-            "ORDER BY _partition, _offset LIMIT {limit:UInt32}"
+            f"ORDER BY {order} LIMIT {{limit:UInt32}}"
         )
         rows = self._values(Refusal, sql, limit=held_limit(limit) + 1, **values)
-        return page_of(rows, limit, lambda row: refusal_place(row.refusal_id))
+        return page_of(
+            rows,
+            limit,
+            lambda row: (*[row.refused_at] * is_newest_first, *refusal_place(row.refusal_id)),
+        )
 
     def refusal(self, refusal_id: str) -> RefusedRecord | None:
         """Return a refusal with its raw bytes."""

@@ -33,6 +33,7 @@ const Plot = /** @type {any} */ (window).uPlot;
  * @property {(value: number) => string} value
  * @property {(x: number) => string} x
  * @property {number} [height]
+ * @property {number} [highest] What the axis reaches at least.
  * @property {[number, number]} [span] Range of x [s], where it is not that of the data.
  */
 
@@ -108,7 +109,7 @@ export class Chart {
     const half = this.look.kind === "bars" ? gap * 0.6 : 0;
     this.plot.batch(() => {
       this.plot.setScale("x", { min: first - half, max: last + half });
-      this.plot.setScale("y", { min: low * 1.08, max: high === low ? 1 : high * 1.08 });
+      this.plot.setScale("y", { min: low * 1.08, max: Math.max(high * 1.08, this.look.highest ?? 1) });
     });
   }
 
@@ -122,7 +123,7 @@ export class Chart {
     return {
       width: this.canvas.clientWidth,
       height: look.height ?? HEIGHT,
-      padding: [8, 12, 0, 0],
+      padding: [8, 30, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { size: 8 }, drag: { x: false, y: false } },
       scales: { x: { time: true }, y: {} },
@@ -131,6 +132,7 @@ export class Chart {
         {
           ...axis,
           grid: { show: false },
+          size: 30,
           space: 84,
           values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map(look.x),
           splits: look.kind === "bars" ? () => spread(data.x, this.canvas.clientWidth) : undefined,
@@ -140,7 +142,7 @@ export class Chart {
           grid,
           space: 40,
           size: (/** @type {any} */ _, /** @type {string[] | null} */ labels) => widest(labels),
-          values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map(look.value),
+          values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => (tick ? look.value(tick) : "0")),
         },
       ],
       series: [{}, ...data.series.map((each, place) => this.seriesOptions(each, place))],

@@ -113,18 +113,17 @@ export function clock(instant) {
 }
 
 /**
- * Return a month or a day of UTC.
+ * Return a year, a month or a day of UTC.
  *
  * @param {string} day YYYY-MM-DD.
- * @param {"month" | "day"} what
+ * @param {"year" | "month" | "day"} what
  * @returns {string}
  */
 export function period(day, what) {
-  const how = what === "month"
-    ? { year: "numeric", month: "short" }
-    : { year: "numeric", month: "short", day: "numeric" };
   return new Intl.DateTimeFormat(locale(), {
-    ... /** @type {Intl.DateTimeFormatOptions} */ (how),
+    year: "numeric",
+    month: what === "year" ? undefined : "short",
+    day: what === "day" ? "numeric" : undefined,
     timeZone: "UTC",
   }).format(new Date(`${day}T00:00:00Z`));
 }

@@ -12,7 +12,12 @@ import { card, heading, nothing, showAnswer, tile, tiles, wrong } from "../parts
 /** @typedef {{ key: string, first: Transfer, emission: Transfer | null, reduction: Transfer | null }} Row */
 
 const SEARCH_WAIT_MS = 250;
+/** Transfers that are asked for at a time. */
 const PAGE = 200;
+/** Rows that are shown at first, and with each "more". */
+const ROWS = 25;
+/** The chart is drawn of so many transfers at first. */
+const CHART_TRANSFERS = 1000;
 
 /**
  * @param {HTMLElement} place
@@ -135,6 +140,9 @@ function figures(balance) {
 }
 
 /**
+ * Return the chart and the table of a statement. Its first pages are asked for at once, for the
+ * chart; the table shows them by and by.
+ *
  * @param {string} path
  * @param {{ transfers: Transfer[], next_cursor: string | null }} page
  * @param {AbortSignal} signal
@@ -142,36 +150,56 @@ function figures(balance) {
  */
 function statementOf(path, page, signal) {
   const all = [...page.transfers];
-  let cursor = page.next_cursor;
+  let [cursor, shown] = [page.next_cursor, ROWS];
   const chart = new Chart({ label: t("accounts.overTime"), kind: "lines", value: format.mass, x: (at) => format.date(at * 1000), height: 200 });
   signal.addEventListener("abort", () => chart.end());
-  const caption = () => t(cursor ? "accounts.statement.first" : "accounts.statement.all", { n: format.number(rowsOf(all).length) });
-  const listed = table(caption(), columns(), rowsOf(all), { stacked: true });
-  const trouble = h("div");
-  const more = h("button", { type: "button", class: "button", onclick: async () => {
-    more.setAttribute("disabled", "");
+  const listed = table("", columns(), [], { stacked: true });
+  listed.setAttribute("aria-label", t("accounts.statement"));
+  const [body, caption] = ["tbody", "caption"].map((name) => /** @type {Element} */ (listed.querySelector(name)));
+  const [trouble, more, known] = [h("div"), h("div"), h("p", { class: "hint" })];
+  const show = () => {
+    const rows = rowsOf(all);
+    fill(body, rows.slice(0, shown).map((row) => tableRow(columns(), row)));
+    const seen = format.number(Math.min(shown, rows.length));
+    const whole = shown >= rows.length && !cursor;
+    fill(caption, t(whole ? "accounts.statement.all" : "accounts.statement.first", { n: seen }));
+    fill(known, cursor ? t("accounts.overTime.first", { n: format.number(rows.length) }) : "");
+    fill(more, whole ? null : h("button", { type: "button", class: "button", onclick: further }, t("accounts.more")));
+    chart.show(cumulative(rows));
+  };
+  const fetchPage = async () => {
+    const next = await ask(`${path}/statement`, { limit: PAGE, cursor }, signal);
+    all.push(...next.transfers);
+    cursor = next.next_cursor;
+  };
+  const tried = async (/** @type {() => Promise<void>} */ work) => {
     try {
-      const next = await ask(`${path}/statement`, { limit: PAGE, cursor }, signal);
-      const before = rowsOf(all).length;
-      all.push(...next.transfers);
-      cursor = next.next_cursor;
-      listed.querySelector("tbody")?.append(...rowsOf(all).slice(before).map((row) => tableRow(columns(), row)));
-      fill(/** @type {Element} */ (listed.querySelector("caption")), caption());
-      chart.show(cumulative(all));
+      await work();
       fill(trouble);
-      if (!cursor) more.remove();
+      show();
     } catch (error) {
-      if (!signal.aborted) fill(trouble, wrong(error, () => more.click()));
-    } finally {
-      more.removeAttribute("disabled");
+      if (!signal.aborted) fill(trouble, wrong(error, () => tried(work)));
     }
-  } }, t("accounts.more"));
-  requestAnimationFrame(() => chart.show(cumulative(all)));
+  };
+  const further = () =>
+    tried(async () => {
+      if (rowsOf(all).length < shown + ROWS && cursor) await fetchPage();
+      shown += ROWS;
+    });
+  requestAnimationFrame(() =>
+    tried(async () => {
+      show();
+      while (cursor && all.length < CHART_TRANSFERS) {
+        await fetchPage();
+        show();
+      }
+    }),
+  );
   return h(
     "div",
     { class: "stack" },
-    card(t("accounts.overTime"), chart.element),
-    card(t("accounts.statement"), h("p", { class: "hint" }, t("accounts.statement.hint")), listed, cursor ? more : null, trouble),
+    card(t("accounts.overTime"), known, chart.element),
+    card(t("accounts.statement"), h("p", { class: "hint" }, t("accounts.statement.hint")), listed, more, trouble),
   );
 }
 
@@ -213,9 +241,8 @@ function why(transfer) {
   return h("a", { class: "why", href: `#/transfers/${encodeURIComponent(transfer.transfer_id)}`, "aria-label": label, title: label }, amount);
 }
 
-/** @param {Transfer[]} transfers @returns {import("../charts.js").Data} */
-function cumulative(transfers) {
-  const rows = rowsOf(transfers);
+/** @param {Row[]} rows @returns {import("../charts.js").Data} */
+function cumulative(rows) {
   let [saved, emitted] = [0, 0];
   /** @type {[number, number, number][]} */
   const points = [];

@@ -10,11 +10,14 @@ import * as names from "../names.js";
 import { card, choice, heading, nothing, showAnswer, tile, tiles } from "../parts.js";
 
 /** @typedef {{ programme: string, name: string, emissions_mg: number, reduction_mg: number, activities: number, energy_wh: number, transport_kg_km: number }} Part */
+/** @typedef {"year" | "month" | "day"} Period */
 /** @typedef {{ asked_at_ms: number, programmes: { programme: string, title: string }[], regions: Part[], classes: Part[], months: Part[], days: Part[] }} Carbon */
 
 const REGIONS_SHOWN = 12;
 /** Months are too few to see anything where everything happened in them. */
 const MONTHS_MIN = 3;
+/** Room that a month needs [px]. */
+const MONTH_PX = 14;
 
 /**
  * @param {HTMLElement} place
@@ -41,14 +44,14 @@ export function carbon(place, what, signal) {
 function whole(answer, what, signal) {
   const state = {
     programme: what.query.get("programme") ?? "",
-    period: new Set(answer.months.map((part) => part.name)).size < MONTHS_MIN ? "days" : "months",
+    period: firstPeriod(answer.months),
     allRegions: false,
   };
   const chart = new Chart({
     label: t("carbon.time"),
     kind: "bars",
     value: format.mass,
-    x: (at) => format.period(new Date(at * 1000).toISOString().slice(0, 10), state.period === "days" ? "day" : "month"),
+    x: (at) => format.period(new Date(at * 1000).toISOString().slice(0, 10), state.period),
     height: 260,
   });
   signal.addEventListener("abort", () => chart.end());
@@ -57,7 +60,7 @@ function whole(answer, what, signal) {
     const of = (/** @type {Part[]} */ parts) => added(parts, state.programme);
     const all = of(answer.classes);
     fill(sums, totals(all));
-    chart.show(overTime(of(state.period === "days" ? answer.days : answer.months)));
+    chart.show(overTime(of(periods(answer, state.period))));
     fill(regions, regionBars(of(answer.regions), state, show));
     fill(classes, partBars(t("carbon.classes"), t("carbon.class"), all, names.vehicle));
   };
@@ -73,8 +76,8 @@ function whole(answer, what, signal) {
     h("option", { value: "" }, t("carbon.allProgrammes")),
     answer.programmes.map(({ programme }) => h("option", { value: programme, selected: programme === state.programme }, names.programme(programme))),
   );
-  const period = choice(t("carbon.period"), [["months", t("carbon.months")], ["days", t("carbon.days")]], state.period, (value) => {
-    state.period = value;
+  const period = choice(t("carbon.period"), [["year", t("carbon.years")], ["month", t("carbon.months")], ["day", t("carbon.days")]], state.period, (value) => {
+    state.period = /** @type {Period} */ (value);
     show();
   });
   requestAnimationFrame(show);
@@ -86,6 +89,24 @@ function whole(answer, what, signal) {
     h("section", { class: "card" }, h("div", { class: "card-head" }, h("h2", {}, t("carbon.time")), period), chart.element),
     h("div", { class: "pair wide-left" }, card(t("carbon.regions"), regions), card(t("carbon.classes"), classes)),
   );
+}
+
+/** @param {Part[]} months @returns {Period} The finest that shows more than a few and not too many. */
+function firstPeriod(months) {
+  const count = new Set(months.map((part) => part.name)).size;
+  if (count < MONTHS_MIN) return "day";
+  return count * MONTH_PX > document.documentElement.clientWidth ? "year" : "month";
+}
+
+/**
+ * @param {Carbon} answer
+ * @param {Period} period
+ * @returns {Part[]}
+ */
+function periods(answer, period) {
+  if (period === "day") return answer.days;
+  if (period === "month") return answer.months;
+  return answer.months.map((part) => ({ ...part, name: `${part.name.slice(0, 4)}-01-01` }));
 }
 
 /**

@@ -91,7 +91,12 @@ function item(factor) {
         "summary",
         {},
         h("span", { class: "factor-name" }, `${names.region(factor.region)} · ${names.subject(factor.subject)}`, h("span", { class: "sub" }, `${names.kind(factor.kind)} · ${validity(factor)}`)),
-        h("span", { class: "factor-value" }, factorValue(factor), h("span", { class: "sub" }, `${factor.publisher} · ${factor.licence}`)),
+        h(
+          "span",
+          { class: "factor-value" },
+          `${factorValue(factor)} · ${t(`boundary.${factor.boundary}`)}`,
+          h("span", { class: "sub" }, `${factor.publisher} · ${factor.licence}`),
+        ),
       ),
       factorFacts(factor),
     ),

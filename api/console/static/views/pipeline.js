@@ -43,8 +43,8 @@ class Live {
     this.programmes = h("div", {}, waiting());
     const x = (/** @type {number} */ at) => format.clock(at * 1000);
     const rate = (/** @type {number} */ value) => format.number(value, { maximumFractionDigits: 1 });
-    this.rates = new Chart({ label: t("pipeline.rates"), kind: "lines", x, value: rate });
-    this.freshness = new Chart({ label: t("pipeline.freshness.chart"), kind: "lines", x, value: format.duration });
+    this.rates = new Chart({ label: t("pipeline.rates"), kind: "lines", x, value: rate, highest: 10 });
+    this.freshness = new Chart({ label: t("pipeline.freshness.chart"), kind: "lines", x, value: format.duration, highest: 100 });
     this.recent = h("div");
     this.showRecent = () =>
       showAnswer(this.recent, () => ask("console/accounts", { limit: 8 }, signal), ({ accounts }) => recent(accounts), signal);
@@ -199,7 +199,7 @@ function figures(now, rate, refusedRate) {
   const share = refused !== null && done ? refused / (done + refused) : 0;
   return tiles(
     tile(t("pipeline.rate"), rate, t("pipeline.perSecond"), "saved"),
-    now.behind_ms === null ? null : tile(t("pipeline.lag"), format.duration(now.behind_ms), now.lag_offsets === null ? "" : t("pipeline.lag.note", { n: format.number(now.lag_offsets) })),
+    now.behind_ms === null ? null : tile(t("pipeline.lag"), now.behind_ms ? format.duration(now.behind_ms) : t("pipeline.lag.none"), now.lag_offsets === null ? "" : t("pipeline.lag.note", { n: format.number(now.lag_offsets) })),
     tile(
       t("pipeline.freshness"),
       now.freshness ? format.duration(now.freshness.p50_ms) : "\u2013",

@@ -55,8 +55,8 @@ function browser(codes, first, signal) {
   const show = () =>
     showAnswer(
       listed,
-      () => ask("refusals", { code, limit: PAGE, cursor: cursors.at(-1) }, signal),
-      (page) => pageOf(page.refusals, page.next_cursor, cursors, show),
+      () => ask("refusals", { code, order: "newest", limit: PAGE, cursor: cursors.at(-1) }, signal),
+      (page) => pageOf(page, codes, { code, cursors, show }),
       signal,
     );
   const choose = (/** @type {string} */ value) => {
@@ -100,13 +100,12 @@ function withCommands(text) {
 }
 
 /**
- * @param {Refusal[]} found
- * @param {string | null} next
- * @param {(string | null)[]} cursors
- * @param {() => void} show
+ * @param {{ refusals: Refusal[], next_cursor: string | null }} page
+ * @param {Code[]} codes
+ * @param {{ code: string, cursors: (string | null)[], show: () => void }} state
  * @returns {HTMLElement}
  */
-function pageOf(found, next, cursors, show) {
+function pageOf({ refusals: found, next_cursor: next }, codes, { code, cursors, show }) {
   const turn = (/** @type {() => void} */ change) => () => {
     change();
     show();
@@ -117,9 +116,9 @@ function pageOf(found, next, cursors, show) {
     table(
       t("refusals.page", { n: cursors.length }),
       [
-        { name: t("refusals.at"), head: true, cell: (each) => h("a", { href: `#/refusals/${each.refusal_id}` }, format.instant(each.refused_at)) },
-        { name: t("refusals.code"), cell: (each) => h("span", { class: "code" }, each.code) },
-        { name: t("refusals.reason"), cell: (each) => h("span", { lang: "en" }, each.reason) },
+        { name: t("refusals.at"), head: true, cell: (each) => h("a", { href: `#/refusals/${each.refusal_id}` }, h("time", { datetime: each.refused_at }, format.instant(each.refused_at))) },
+        ...(code ? [] : [{ name: t("refusals.code"), cell: (/** @type {Refusal} */ each) => h("span", { class: "code whole" }, each.code) }]),
+        { name: t("refusals.reason"), cell: (each) => reason(each, codes.find((one) => one.code === each.code)) },
         { name: t("accounts.account"), cell: (each) => each.account_id },
         { name: t("refusals.where"), cell: (each) => h("span", { class: "code" }, origin(each)) },
         { name: t("refusals.state"), cell: (each) => t(each.is_replayed ? "refusals.replayed" : "refusals.open") },
@@ -134,6 +133,18 @@ function pageOf(found, next, cursors, show) {
       next ? h("button", { type: "button", class: "button", onclick: turn(() => cursors.push(next)) }, t("refusals.next")) : null,
     ),
   );
+}
+
+/**
+ * Return why it was refused; what the code means in the chosen language, where that says it all.
+ *
+ * @param {Refusal} refusal
+ * @param {Code | undefined} code
+ * @returns {HTMLElement}
+ */
+function reason(refusal, code) {
+  const isPlain = code !== undefined && refusal.reason === code.meaning;
+  return isPlain ? h("span", {}, meaning(code)) : h("span", { lang: "en" }, refusal.reason);
 }
 
 /** @param {Refusal} refusal @returns {string} */
@@ -184,7 +195,7 @@ function single({ refusal: found, key_base64, value_base64 }, code) {
       t("refusals.facts"),
       definitions([
         [t("refusals.code"), h("span", { class: "code" }, found.code)],
-        [t("refusals.reason"), h("span", { lang: "en" }, found.reason)],
+        [t("refusals.reason"), reason(found, code)],
         [t("refusals.at"), format.instant(found.refused_at)],
         [t("refusals.received"), format.instant(found.timestamp)],
         [t("refusals.where"), h("span", { class: "code" }, origin(found))],

@@ -81,19 +81,37 @@ function formulaLine(step) {
   /** @type {any[]} */
   const parts = [];
   step.terms.forEach((each, place) => {
-    if (place) parts.push(operator(isLast && place === 1 ? "\u2212" : "\u00d7"));
-    if (isLast && place === 0) parts.push(operator("("));
-    parts.push(term(each));
-    if (isLast && place === 1) parts.push(operator(")"));
+    const sign = place === 0 ? "=" : isLast && place === 1 ? "\u2212" : "\u00d7";
+    parts.push(
+      signed(
+        operator(sign),
+        isLast && place === 0 ? operator("(") : null,
+        term(each),
+        isLast && place === 1 ? operator(")") : null,
+      ),
+    );
   });
-  if (step.divisor !== 1) parts.push(operator("\u00f7"), term({ what: "", value: String(step.divisor), unit: "" }));
+  if (step.divisor !== 1) {
+    parts.push(signed(operator("\u00f7"), term({ what: "", value: String(step.divisor), unit: "" })));
+  }
   return h(
     "li",
     {},
     h("span", { class: "gives" }, t(`step.${step.what}`)),
-    h("span", { class: "terms" }, operator("="), ...parts, operator("=")),
-    h("span", { class: `result ${step.what}` }, format.milligrams(step.amount_mg), h("span", { class: "sub" }, format.mass(step.amount_mg))),
+    h("span", { class: "terms" }, parts),
+    h(
+      "span",
+      { class: `result ${step.what}` },
+      operator("= "),
+      format.milligrams(step.amount_mg),
+      h("span", { class: "sub" }, format.mass(step.amount_mg)),
+    ),
   );
+}
+
+/** @param {...any} parts @returns {HTMLElement} */
+function signed(...parts) {
+  return h("span", { class: "signed" }, parts);
 }
 
 /** @param {string} sign @returns {HTMLElement} */
@@ -119,7 +137,8 @@ function term({ what, value, unit }) {
  */
 export function factorFacts(factor, transfer) {
   return definitions([
-    [t("factor.value"), h("b", {}, factorValue(factor))],
+    [t("factor.value"), [h("b", {}, factorValue(factor)), ` = ${format.milligrams(factor.value_mg)}/${unitOf(factor)}`]],
+    [t("factor.boundary"), t(`boundary.${factor.boundary}`)],
     [t("factor.subject"), names.subject(factor.subject)],
     [t("factor.region"), [names.region(factor.region), " ", h("span", { class: "code" }, factor.region)]],
     [t("factor.valid"), validity(factor)],
@@ -135,8 +154,13 @@ export function factorFacts(factor, transfer) {
 /** @param {Factor} factor @returns {string} */
 export function factorValue(factor) {
   const gas = factor.gas === "co2" ? "CO₂" : "CO₂e";
-  const unit = { kwh: "kWh", l: "l", kg: "kg", tkm: "tkm" }[factor.unit] ?? factor.unit;
-  return `${format.number(factor.value_mg)}\u00a0mg ${gas}/${unit} (${t(`boundary.${factor.boundary}`)})`;
+  const kg = format.number(factor.value_mg / 1e6, { maximumFractionDigits: 6 });
+  return `${kg}\u00a0kg\u00a0${gas}/${unitOf(factor)}`;
+}
+
+/** @param {Factor} factor @returns {string} */
+function unitOf(factor) {
+  return { kwh: "kWh", l: "l", kg: "kg", tkm: "tkm" }[factor.unit] ?? factor.unit;
 }
 
 /** @param {Factor} factor @returns {string} */

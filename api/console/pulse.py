@@ -161,6 +161,7 @@ class Pulse:
         self.check()
         self._listeners += 1
         if self._beating is None or self._beating.done():
+            # What was before is over: rates over the pause would mean nothing.
             self._beats.clear()
             self._beating = asyncio.create_task(self._beat())
         try:
@@ -168,7 +169,9 @@ class Pulse:
         finally:
             self._listeners -= 1
             if not self._listeners:
+                # Whoever comes before it has ended begins another.
                 self._beating.cancel()
+                self._beating = None
 
     def _is_over(self) -> bool:
         return self._ending.is_set() or (self._beating is not None and self._beating.done())

@@ -60,7 +60,7 @@ def test_why_this_milligram_is_three_clicks_away(console: Looking, booked: Booke
     console.page.click("nav >> text=Accounts")
     console.page.click(f"tbody a >> text={booked.account}")
     console.page.locator("tbody tr").first.locator(".why").last.click()
-    expect(console.page.locator("h1")).to_have_text(re.compile(r"^Why −?[\d,]+ mg\?$"))
+    expect(console.page.locator("h1")).to_have_text(re.compile(r"^Why −?[\d,]+\smg\?$"))
     amount = console.page.locator("h1").inner_text().removeprefix("Why ").removesuffix("?")
     expect(console.page.locator(".formula .result").last).to_contain_text(amount)
     expect(console.page.locator(".pill")).to_have_text("Recomputed: agrees with the ledger")
@@ -126,10 +126,12 @@ def sessions(booked: Booked, account: str) -> int:
 def test_a_refusal_is_shown_to_its_last_byte(console: Looking, booked: Booked) -> None:
     console.go("refusals")
     total = whole(console.page.locator(".chips button").first.inner_text().split("·")[1])
-    console.page.click(".chips >> text=not_framed")
-    expect(console.page.locator(".explained")).to_contain_text("The value does not begin with")
-    expect(console.page.locator(".explained")).to_contain_text("Let the producer write the frame")
-    expect(console.page).to_have_url(re.compile("code=not_framed"))
+    code = booked.stack.get("/v1/console/refusal-codes")["codes"][-1]
+    console.page.click(f".chips >> text={code['code']}")
+    expect(console.page.locator(".explained")).to_contain_text(code["meaning"])
+    expect(console.page.locator(".explained")).to_contain_text(code["remedy"].replace("`", ""))
+    expect(console.page).to_have_url(re.compile(f"code={code['code']}"))
+    console.settled()
     assert 0 < console.page.locator("tbody tr").count() < total
     console.page.locator("tbody a").first.click()
     refusal_id = console.page.locator("h1").inner_text().split()[-1]

@@ -241,6 +241,6 @@ function smallestGap(x) {
  * @returns {number[]}
  */
 function spread(x, width) {
-  const every = Math.max(1, Math.ceil(x.length / Math.max(2, Math.floor((width - 70) / 90))));
+  const every = Math.max(1, Math.ceil(x.length / Math.max(2, Math.floor((width - 80) / 112))));
   return x.filter((_, place) => (x.length - 1 - place) % every === 0);
 }

@@ -153,6 +153,7 @@ export const EN = {
   "grade.primary": "primary: measured",
   "grade.modelled": "modelled: computed",
   "grade.default": "default: tabulated",
+  "transfer.untold": "Why this amount?",
   "transfer.title": "Why {amount}?",
   "transfer.sentence.reduction": "Saved by {activity}: {vehicle}, {region}, {at}. Programme: {programme}.",
   "transfer.sentence.emission": "Emitted by {activity}: {vehicle}, {region}, {at}. Programme: {programme}.",

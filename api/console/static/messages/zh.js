@@ -153,6 +153,7 @@ export const ZH = {
   "grade.primary": "一级：实测",
   "grade.modelled": "模型：计算",
   "grade.default": "默认：查表",
+  "transfer.untold": "为何是此数量？",
   "transfer.title": "为何是 {amount}？",
   "transfer.sentence.reduction": "由{activity}产生的减排：{vehicle}，{region}，{at}。计划：{programme}。",
   "transfer.sentence.emission": "由{activity}产生的排放：{vehicle}，{region}，{at}。计划：{programme}。",

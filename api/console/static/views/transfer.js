@@ -1,7 +1,7 @@
 // A transfer: why it has this amount, to the milligram.
 
 import { ask } from "../api.js";
-import { definitions, h } from "../dom.js";
+import { definitions, fill, h } from "../dom.js";
 import * as format from "../format.js";
 import { has, t } from "../i18n.js";
 import * as names from "../names.js";
@@ -18,24 +18,29 @@ import { card, heading, showAnswer } from "../parts.js";
  * @param {AbortSignal} signal
  */
 export function transfer(place, what, signal) {
-  const shown = h("div");
-  place.append(shown);
+  const [crumbs, head, shown] = [h("p", { class: "crumbs" }), h("div"), h("div")];
+  place.append(crumbs, head, shown);
+  fill(crumbs, h("a", { href: "#/accounts" }, t("view.accounts")));
+  fill(head, heading(t("transfer.untold")));
   return showAnswer(
     shown,
     () => ask(`transfers/${encodeURIComponent(what.id)}/explanation`, {}, signal),
-    explanation,
+    (answer) => {
+      const { transfer: found } = answer;
+      const account = `#/accounts/${encodeURIComponent(found.account_id)}`;
+      crumbs.append(h("a", { href: account }, found.account_id));
+      fill(head, heading(t("transfer.title", { amount: format.milligrams(found.signed_mg) }), sentence(found)));
+      return explanation(answer);
+    },
     signal,
   );
 }
 
 /** @param {any} answer @returns {HTMLElement} */
 function explanation({ transfer, activity, factors, lines, steps, recomputed_mg, agrees }) {
-  const account = `#/accounts/${encodeURIComponent(transfer.account_id)}`;
   return h(
     "div",
     { class: "stack" },
-    h("p", { class: "crumbs" }, h("a", { href: "#/accounts" }, t("view.accounts")), h("a", { href: account }, transfer.account_id)),
-    heading(t("transfer.title", { amount: format.milligrams(transfer.signed_mg) }), sentence(transfer)),
     h(
       "section",
       { class: "card" },

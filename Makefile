@@ -14,7 +14,7 @@ S3 := $(VENV)/s3
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check pages simulate chaos fuzz sbom audit bench bench-full clean
+.PHONY: help install demo test check pages vendored screenshots simulate chaos fuzz sbom audit bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -45,6 +45,12 @@ check: $(STAMP) ## Lint, types and the import rule.
 pages: $(STAMP) ## Write docs/asyncapi.yaml and docs/topics/ from the catalogue.
 	@$(BIN)/carbonflow asyncapi > docs/asyncapi.yaml
 	@$(BIN)/python -m schemas.pages docs/topics
+
+vendored: $(STAMP) ## Put what the pages of the API load into api/vendored, from npm, as locked.
+	@$(BIN)/python -m tests.vendored.copy
+
+screenshots: $(STAMP) ## Take the pictures of docs/console.md anew; needs Chromium.
+	@$(BIN)/python -m tests.console.screenshots
 
 simulate: $(STAMP) ## Play SEEDS bad days of simulated workers, and check the books after each.
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)

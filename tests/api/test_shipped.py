@@ -4,6 +4,7 @@ their own, and all of it in the wheel."""
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ OURS: Final = sorted(
     if path.suffix in {".js", ".css", ".html", ".json", ".svg"}
 )
 LINES_MAX: Final = 400
+TYPES_S_MAX: Final = 120
 
 
 @pytest.mark.parametrize("package", FILES)
@@ -112,3 +114,11 @@ def test_nothing_else_is_served(http: Http, path: str) -> None:
 def test_the_root_leads_to_the_console(http: Http) -> None:
     answer = http.ask("GET", "/")
     assert (answer.status_code, answer.headers["location"]) == (307, "/console")
+
+
+def test_our_scripts_keep_to_their_types() -> None:
+    compiler = npm_ci(HERE) / ".bin/tsc"
+    done = subprocess.run(
+        [compiler, "-p", HERE], capture_output=True, text=True, check=False, timeout=TYPES_S_MAX
+    )
+    assert (done.returncode, done.stdout) == (0, "")

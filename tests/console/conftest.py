@@ -1,4 +1,8 @@
-"""One stack with a made-up sample in it, and one browser, for all tests of the console."""
+"""One stack with a made-up sample in it, and one browser, for all tests of the console.
+
+Both end with the tests of this folder: while a browser is driven, its event loop runs in the thread
+of the tests, and no other test could have one.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,14 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.console.browser import browser as run_browser
-from tests.console.traffic import send
+from tests.console.traffic import Traffic
 from tests.end_to_end.up import Up, up
 
-EVENTS: Final = 3_000
+EVENTS: Final = 4_000
+"""Of the sample, what is booked before the tests begin; they send the rest."""
+EVENTS_ALL: Final = 12_000
+BROKEN: Final = 40
+"""Refusals beside those of the sample: more than a page of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,7 @@ class Booked:
     """A running stack, and some of what is in it."""
 
     stack: Up
+    traffic: Traffic
     account: str
     reduction: str
     refusal: str
@@ -34,22 +43,24 @@ class Booked:
         return self.stack.api
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """A browser."""
     with run_browser() as opened:
         yield opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def booked(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booked]:
     """A stack that has worked a sample."""
-    del browser  # Where there is none, no stack is needed.
+    del browser  # Where there is none, there is nothing to look at it with.
     with up(tmp_path_factory.mktemp("console")) as stack:
         stack.until(stack.is_ready)
-        send(stack.bootstrap, EVENTS, seed=7)
-        stack.until(lambda: is_booked(stack, EVENTS))
-        yield booked_of(stack)
+        traffic = Traffic(stack.bootstrap, EVENTS_ALL, seed=7)
+        traffic.send(EVENTS)
+        traffic.send_broken(BROKEN)
+        stack.until(lambda: is_booked(stack, EVENTS + BROKEN))
+        yield booked_of(stack, traffic)
 
 
 def is_booked(stack: Up, events: int) -> bool:
@@ -70,11 +81,11 @@ def beat_of(stack: Up) -> Any:
     return json.loads(data.removeprefix(b"data: "))[-1]
 
 
-def booked_of(stack: Up) -> Booked:
+def booked_of(stack: Up, traffic: Traffic) -> Booked:
     """Return a driver of some sessions, one of their reductions, and a refusal."""
     found = stack.get("/v1/console/accounts?text=cn-driver&limit=20")["accounts"]
     account = max(found, key=lambda each: each["session_count"])["account_id"]
     transfers = stack.get(f"/v1/accounts/{account}/statement")["transfers"]
     reduction = next(each for each in transfers if each["quantity"] == "reduction")
     refusal = stack.get("/v1/refusals?order=newest&limit=1")["refusals"][0]
-    return Booked(stack, account, reduction["transfer_id"], refusal["refusal_id"])
+    return Booked(stack, traffic, account, reduction["transfer_id"], refusal["refusal_id"])

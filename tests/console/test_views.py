@@ -1,7 +1,7 @@
 """Every view, as people have it: both languages, two sizes, light and dark; nothing keeps anybody
 out, nothing is wider than its window, nothing comes from elsewhere.
 
-CARBONFLOW_SCREENSHOTS names a folder that pictures of all of them go to.
+SCREENSHOTS names a folder that pictures of all of them go to.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ VIEWS: Final = {
 }
 
 
-@pytest.fixture(scope="module", params=LOOKS.values(), ids=LOOKS.keys())
+@pytest.fixture(scope="module", params=list(LOOKS.values()), ids=list(LOOKS))
 def seen(request: pytest.FixtureRequest, browser: Browser, booked: Booked) -> Iterator[Looking]:
     """A page with one of the looks."""
     with looking(browser, booked.url, **request.param) as opened:
@@ -53,7 +53,7 @@ def test_a_view_is_for_everybody(
     expect(seen.page.locator(shown).first).to_be_visible()
     expect(seen.page.locator("main h1")).to_have_count(1)
     assert seen.page.title().endswith("Carbonflow")
-    if folder := os.environ.get("CARBONFLOW_SCREENSHOTS"):
+    if folder := os.environ.get("SCREENSHOTS"):
         name = request.node.callspec.id.replace(", ", "-")
         seen.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
     assert seen.overflow_px() <= 0

@@ -73,6 +73,7 @@ export class Chart {
     else {
       this.plot.setData(columns(data), false);
       this.scale();
+      this.showLegend(this.plot.cursor.idx ?? null);
     }
     this.showTable();
   }
@@ -142,7 +143,7 @@ export class Chart {
           grid,
           space: 40,
           size: (/** @type {any} */ _, /** @type {string[] | null} */ labels) => widest(labels),
-          values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => (tick ? look.value(tick) : "0")),
+          values: (/** @type {any} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => onAxis(tick, look)),
         },
       ],
       series: [{}, ...data.series.map((each, place) => this.seriesOptions(each, place))],
@@ -214,6 +215,18 @@ export class Chart {
       ),
     );
   }
+}
+
+/**
+ * Return what stands at an axis: no more digits than it takes.
+ *
+ * @param {number} tick
+ * @param {Look} look
+ * @returns {string}
+ */
+function onAxis(tick, look) {
+  if (!tick) return "0";
+  return look.value(tick).replace(/\.(\d*?)0+(?!\d)/, (_, kept) => (kept ? `.${kept}` : ""));
 }
 
 /** @param {Data} data @returns {string} */

@@ -1,6 +1,6 @@
 // Numbers, amounts and instants as people read them, by Intl and the chosen language.
 
-import { locale } from "./i18n.js";
+import { locale, t } from "./i18n.js";
 
 /** No-break space between a number and its unit. */
 const GAP = "\u00a0";
@@ -61,27 +61,17 @@ export function transport(kgKm) {
 
 /** @param {number} ms @returns {string} */
 export function duration(ms) {
-  if (ms < 1000) return `${number(Math.round(ms))}${GAP}ms`;
-  if (ms < 60_000) return unit(ms / 1000, "second", ms < 10_000 ? 1 : 0);
-  if (ms < 3_600_000) return unit(ms / 60_000, "minute", 0);
-  if (ms < 172_800_000) return unit(ms / 3_600_000, "hour", 0);
-  return unit(ms / 86_400_000, "day", 0);
-}
-
-/**
- * @param {number} value
- * @param {string} name
- * @param {number} digits
- * @returns {string}
- */
-function unit(value, name, digits) {
-  return number(value, {
-    style: "unit",
-    unit: name,
-    unitDisplay: "short",
-    maximumFractionDigits: digits,
-    minimumFractionDigits: digits,
-  });
+  /** How long each is [ms], its name, and digits of it. @type {[number, string, number][]} */
+  const units = [
+    [1, "ms", 0],
+    [1000, "s", ms < 10_000 ? 1 : 0],
+    [60_000, "min", 0],
+    [3_600_000, "h", 0],
+    [86_400_000, "d", 0],
+  ];
+  const [size, name, digits] = units.findLast(([each]) => ms >= each) ?? units[0];
+  const fraction = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return `${number(ms / size, fraction)}${GAP}${t(`unit.${name}`)}`;
 }
 
 /** @param {number} share @returns {string} */

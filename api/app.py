@@ -18,10 +18,9 @@ from api.application import Guarded, Hard
 from api.away import add_store_handlers
 from api.balances import Balances
 from api.bodies import Limited
-from api.console.page import PUBLIC as CONSOLE
 from api.console.page import add_console
 from api.console.pulse import Follower
-from api.gate import PUBLIC, Gate, Rate
+from api.gate import Gate, Rate
 from api.gathering import Gathering
 from api.ledger import ledger
 from api.listening import is_loopback
@@ -84,6 +83,8 @@ def create_app(
     source = balances or Gathering(queries.balances, accounts_max=settings.api_accounts_max)
     add_problem_handlers(app)
     add_store_handlers(app)
+    if settings.api_console:
+        add_console(app, queries, settings=settings, programmes=programmes, follower=follower)
     # The last that is added is asked first.
     app.add_middleware(Limited, bytes_max=settings.api_body_bytes_max)
     app.add_middleware(
@@ -92,15 +93,13 @@ def create_app(
         rate=Rate(per_s=settings.api_rate_per_s, burst=settings.api_burst),
         is_local=not settings.api_open and is_loopback(settings.api_host),
         kinds=READING,
-        public=(*PUBLIC, *CONSOLE) if settings.api_console else PUBLIC,
+        public=app.public(),
     )
     app.add_middleware(Measured, metrics=ApiMetrics(registry))
     app.include_router(accounts(queries, source, settings))
     app.include_router(ledger(queries, programmes))
     app.include_router(factors(queries, settings))
     app.include_router(refusals(queries, settings))
-    if settings.api_console:
-        add_console(app, queries, settings=settings, programmes=programmes, follower=follower)
     return app
 
 

@@ -35,6 +35,11 @@ class Hard(FastAPI):
         pages.add_to(self)
         self._pages.append(pages)
 
+    def public(self) -> frozenset[str]:
+        """Return the paths that need no token: what it is, which its source says too."""
+        known = {path for pages in self._pages for path in pages.paths()}
+        return frozenset(known if self.openapi_url is None else known | {self.openapi_url})
+
     def build_middleware_stack(self) -> ASGIApp:
         """Return the application as it is called."""
         return Hardened(

@@ -15,7 +15,7 @@ and a page in a browser of it is not meant: a name that leads here (DNS rebindin
 import math
 import re
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Set
 from http import HTTPStatus
 from typing import Final, TypeAlias
 
@@ -24,12 +24,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access import EVERYTHING, SCOPE_KEY, WHO_KEY, Kind
-from api.hardening import DOCS_PATH
 from api.problems import answer
 from api.tokens import Tokens
-
-PUBLIC: Final = (DOCS_PATH, f"{DOCS_PATH}/*", "/openapi.json")
-"""What needs no token: what the API is, which its source says too; a star is any path below."""
 
 Given: TypeAlias = Callable[[Scope], bytes | None]
 """How a request carries its token; None where it has none."""
@@ -82,7 +78,7 @@ class Gate:
         is_local: An open API answers this machine only.
         kinds: Tokens of which kinds are let in.
         given: How a request carries its token.
-        public: What needs no token; a star at its end is any path below.
+        public: Paths that need no token.
     """
 
     def __init__(
@@ -93,8 +89,8 @@ class Gate:
         *,
         is_local: bool,
         kinds: Set[Kind],
+        public: Set[str],
         given: Given | None = None,
-        public: Sequence[str] = PUBLIC,
     ) -> None:
         self._app = app
         self._tokens = tokens
@@ -102,8 +98,7 @@ class Gate:
         self._is_local = is_local
         self._kinds = kinds
         self._given = given or bearer
-        self._public = frozenset(path for path in public if not path.endswith("*"))
-        self._below = tuple(path[:-1] for path in public if path.endswith("*"))
+        self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -135,7 +130,7 @@ class Gate:
             return too_many(Request(scope), wait_s)
         if token is not None and token.access.kind in self._kinds:
             scope[SCOPE_KEY], scope[WHO_KEY] = token.access, token.name
-        elif scope["path"] not in self._public and not scope["path"].startswith(self._below):
+        elif scope["path"] not in self._public:
             return _unknown(scope) if token is None else self._elsewhere(scope, token.access.kind)
         return None
 

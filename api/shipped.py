@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
 
 from api.hardening import Headers, security_headers
 from api.problems import not_found
@@ -67,12 +68,14 @@ class Pages:
         page: The page.
         files: What it loads, by the path below it.
         csp: What it may load.
+        leading: Paths that lead to it.
     """
 
     path: str
     page: File
     files: Mapping[str, File]
     csp: str = PAGE_CSP
+    leading: tuple[str, ...] = ()
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes that serve them; no OpenAPI document names them."""
@@ -86,6 +89,16 @@ class Pages:
             if name not in self.files:
                 raise not_found(f"file {name!r}")
             return _served(request, self.files[name])
+
+        for path in self.leading:
+
+            @app.get(path, include_in_schema=False)
+            def lead(request: Request) -> RedirectResponse:
+                return RedirectResponse(f"{request.scope.get('root_path', '')}{self.path}")
+
+    def paths(self) -> set[str]:
+        """Return the paths of all of it."""
+        return {self.path, *self.leading, *(f"{self.path}/{name}" for name in self.files)}
 
     def headers(self, *, is_behind_tls: bool) -> dict[str, Headers]:
         """Return the headers that these answers have, by path."""

@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from typing import Final
 
-from fastapi import Request
-from fastapi.responses import RedirectResponse
-
 from api.application import Hard
 from api.console.names import Names
 from api.console.pulse import Follower, Pulse
@@ -17,8 +14,6 @@ from sinks.overview import Overview
 from sinks.queries import Queries
 
 CONSOLE_PATH: Final = "/console"
-PUBLIC: Final = ("/", CONSOLE_PATH, f"{CONSOLE_PATH}/*")
-"""What needs no token: the page asks for it."""
 
 _STATIC: Final = PACKAGE / "console/static"
 _UPLOT: Final = VENDORED / "uplot"
@@ -45,12 +40,7 @@ def add_console(
     page = files.pop("console.html")
     charts = ("uPlot.iife.min.js", "uPlot.min.css")
     files |= {f"vendored/{name}": file_at(_UPLOT / name) for name in charts}
-    app.add_pages(Pages(path=CONSOLE_PATH, page=page, files=files))
-
-    @app.get("/", include_in_schema=False)
-    def root(request: Request) -> RedirectResponse:
-        return RedirectResponse(f"{request.scope.get('root_path', '')}{CONSOLE_PATH}")
-
+    app.add_pages(Pages(path=CONSOLE_PATH, page=page, files=files, leading=("/",)))
     pulse = Pulse(
         Overview(queries),
         follower,

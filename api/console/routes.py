@@ -117,7 +117,9 @@ def console_routes(
         text: Text = "",
         kind: Annotated[str | None, Query(description="Only of this kind.")] = None,
         cursor: Cursor = None,
-        limit: Annotated[int, Query(ge=1, le=settings.api_rows_max)] = 50,
+        limit: Annotated[
+            int, Query(ge=1, le=settings.api_rows_max, description="Rows of a page.")
+        ] = 50,
     ) -> Factors:
         """Return factors that all words mean, in English or Chinese, a page at a time."""
         try:

@@ -88,6 +88,7 @@ def create_app(
         rate=Rate(per_s=settings.gateway_rate_per_s, burst=settings.gateway_burst),
         is_local=not settings.gateway_open and is_loopback(settings.gateway_host),
         kinds=SENDING,
+        public=app.public(),
         given=given,
     )
     app.add_middleware(Measured, metrics=metrics)

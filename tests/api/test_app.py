@@ -305,6 +305,12 @@ def test_openapi_describes_every_route_and_its_problems(http: Http) -> None:
         "/v1/totals",
         "/v1/refusals",
         "/v1/refusals/{refusal_id}",
+        "/v1/console/me",
+        "/v1/console/pulse",
+        "/v1/console/carbon",
+        "/v1/console/accounts",
+        "/v1/console/refusal-codes",
+        "/v1/console/factors",
     }
     assert document["security"] == [{"token": []}]
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"

@@ -188,12 +188,13 @@ def test_a_factor_nobody_has_is_said(console: Looking) -> None:
 def test_carbon_can_be_looked_at_by_programme(console: Looking, booked: Booked) -> None:
     console.go("carbon")
     saved = tile(console, "Saved")
-    console.page.select_option("#programme", "us-fleet")
-    expect(console.page.locator("tbody th", has_text="US-CAMX")).to_have_count(1)
-    expect(console.page.locator("tbody th", has_text="CN-JS")).to_have_count(0)
+    expect(console.page.locator("tbody th", has_text="Taxi")).to_have_count(1)
+    console.page.select_option("#programme", "cn-freight")
+    expect(console.page.locator("tbody th", has_text="Taxi")).to_have_count(0)
+    expect(console.page.locator("tbody th", has_text="Truck, 46 t")).to_have_count(1)
     assert tile(console, "Saved") != saved
     totals = booked.stack.get("/v1/totals")["totals"]
-    ours = [each for each in totals if each["programme"] == "us-fleet"]
+    ours = [each for each in totals if each["programme"] == "cn-freight"]
     activities = sum(each["activities"] for each in ours if each["quantity"] == "emission")
     assert whole(tile(console, "Activities")) == activities
 

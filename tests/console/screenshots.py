@@ -14,7 +14,7 @@ from typing import Final
 from playwright.sync_api import expect
 
 from tests.console.browser import browser
-from tests.console.conftest import booked_of, is_booked
+from tests.console.conftest import beat_of, booked_of, is_booked
 from tests.console.looking import looking, path_of
 from tests.console.traffic import Traffic
 from tests.end_to_end.up import up
@@ -43,7 +43,10 @@ def main() -> None:
         booked = booked_of(stack, traffic)
         console.go(f"accounts/{path_of(booked.account)}")
         expect(console.page.locator(".why").first).to_be_visible()
+        expect(console.page.locator(".hint", has_text="Of the first")).to_have_count(0)
         take(console.page.screenshot(), "console-account.png")
+        # What came all at once is not what the picture is about.
+        stack.until(lambda: beat_of(stack)["freshness"] is None)
         console.go("pipeline")
         with traffic.flowing(PER_S):
             threading.Event().wait(TRAFFIC_S)

@@ -38,7 +38,7 @@ export function card(title, ...children) {
  * @param {string} name
  * @param {any} value
  * @param {any} [note]
- * @param {string} [tone] A colour of the page.
+ * @param {string} [tone] A colour of the page, or text, which is smaller than a number.
  * @returns {HTMLElement}
  */
 export function tile(name, value, note, tone) {

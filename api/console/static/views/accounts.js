@@ -135,7 +135,7 @@ function figures(balance) {
     tile(t("carbon.emitted"), format.mass(balance.emissions_mg), format.milligrams(balance.emissions_mg), "emitted"),
     balance.session_count ? tile(t("accounts.sessions"), format.number(balance.session_count), format.energy(balance.energy_wh)) : null,
     balance.trip_count ? tile(t("accounts.trips"), format.number(balance.trip_count), `${format.distance(balance.distance_m)} · ${format.transport(balance.transport_kg_km)}`) : null,
-    tile(t("carbon.programme"), names.programme(balance.programme), t("accounts.updatedAt", { at: format.instant(balance.updated_at) })),
+    tile(t("carbon.programme"), names.programme(balance.programme), t("accounts.updatedAt", { at: format.instant(balance.updated_at) }), "text"),
   );
 }
 

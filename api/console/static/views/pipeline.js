@@ -42,7 +42,7 @@ class Live {
     this.figures = h("div", {}, waiting());
     this.programmes = h("div", {}, waiting());
     const x = (/** @type {number} */ at) => format.clock(at * 1000);
-    const rate = (/** @type {number} */ value) => format.number(value, { maximumFractionDigits: 1 });
+    const rate = (/** @type {number} */ value) => format.number(value, { maximumFractionDigits: value < 10 ? 1 : 0 });
     this.rates = new Chart({ label: t("pipeline.rates"), kind: "lines", x, value: rate, highest: 10 });
     this.freshness = new Chart({ label: t("pipeline.freshness.chart"), kind: "lines", x, value: format.duration, highest: 100 });
     this.recent = h("div");

@@ -289,6 +289,9 @@ def test_metrics_are_for_prometheus(http: Http, service: Http) -> None:
     assert "carbonflow_api_requests_total" in answer.text
 
 
+CONSOLE = ("me", "pulse", "carbon", "accounts", "refusal-codes", "factors")
+
+
 def test_openapi_describes_every_route_and_its_problems(http: Http) -> None:
     document = get(http, "/openapi.json")
     operations = [
@@ -305,12 +308,7 @@ def test_openapi_describes_every_route_and_its_problems(http: Http) -> None:
         "/v1/totals",
         "/v1/refusals",
         "/v1/refusals/{refusal_id}",
-        "/v1/console/me",
-        "/v1/console/pulse",
-        "/v1/console/carbon",
-        "/v1/console/accounts",
-        "/v1/console/refusal-codes",
-        "/v1/console/factors",
+        *map("/v1/console/{}".format, CONSOLE),
     }
     assert document["security"] == [{"token": []}]
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"

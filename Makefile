@@ -15,7 +15,7 @@ OF_BROKERS := tests/kafka tests/chaos tests/fuzz
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test tests-of-brokers tests-else check dashboards pages docs rules simulate chaos fuzz sbom audit bench bench-full clean
+.PHONY: help install demo test tests-of-brokers tests-else check dashboards pages docs rules vendored screenshots simulate chaos fuzz sbom audit bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -66,6 +66,12 @@ rules: $(STAMP) ## Write the alerts for Kubernetes from deploy/prometheus/rules.
 	@mkdir -p build
 	@$(BIN)/python deploy/kubernetes/rules.py > build/rules.yaml
 	@mv build/rules.yaml deploy/kubernetes/components/alerts/rules.yaml
+
+vendored: $(STAMP) ## Put what the pages of the API load into api/vendored, from npm, as locked.
+	@$(BIN)/python -m tests.vendored.copy
+
+screenshots: $(STAMP) ## Take the pictures of docs/console.md anew; needs Chromium.
+	@$(BIN)/python -m tests.console.screenshots
 
 simulate: $(STAMP) ## Play SEEDS bad days of simulated workers, and check the books after each.
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Final
 
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from api.access import READING
@@ -19,9 +18,10 @@ from api.application import Guarded, Hard
 from api.away import add_store_handlers
 from api.balances import Balances
 from api.bodies import Limited
+from api.console.page import add_console
+from api.console.pulse import Follower
 from api.gate import Gate, Rate
 from api.gathering import Gathering
-from api.hardening import DOCS_PATH
 from api.ledger import ledger
 from api.listening import is_loopback
 from api.metrics import ApiMetrics, Measured
@@ -57,7 +57,8 @@ def create_app(
     registry: CollectorRegistry,
     programmes: Mapping[str, Programme],
     balances: Balances | None = None,
-) -> FastAPI:
+    follower: Follower | None = None,
+) -> Hard:
     """Return the application.
 
     Args:
@@ -66,6 +67,7 @@ def create_app(
         registry: Where its metrics go.
         programmes: Programmes by name, to recompute explained transfers with.
         balances: Where balances come from; the store where not given.
+        follower: What of it follows the topic, for the console.
 
     Raises:
         TokensError: The file of tokens cannot be read.
@@ -76,13 +78,13 @@ def create_app(
         title="Carbonflow",
         version=version("carbonflow"),
         description=_ABOUT,
-        docs_url=DOCS_PATH,
-        swagger_ui_oauth2_redirect_url=None,
     )
     tokens = None if settings.api_tokens_file is None else read_tokens(settings.api_tokens_file)
     source = balances or Gathering(queries.balances, accounts_max=settings.api_accounts_max)
     add_problem_handlers(app)
     add_store_handlers(app)
+    if settings.api_console:
+        add_console(app, queries, settings=settings, programmes=programmes, follower=follower)
     # The last that is added is asked first.
     app.add_middleware(Limited, bytes_max=settings.api_body_bytes_max)
     app.add_middleware(
@@ -91,6 +93,7 @@ def create_app(
         rate=Rate(per_s=settings.api_rate_per_s, burst=settings.api_burst),
         is_local=not settings.api_open and is_loopback(settings.api_host),
         kinds=READING,
+        public=app.public(),
     )
     app.add_middleware(Measured, metrics=ApiMetrics(registry))
     app.include_router(accounts(queries, source, settings))
@@ -106,7 +109,7 @@ def create_service(
     settings: ApiSettings,
     registry: CollectorRegistry,
     balances: Balances | None = None,
-) -> FastAPI:
+) -> Hard:
     """Return the application that tells how the API is: its health and its metrics.
 
     Args:
@@ -118,7 +121,6 @@ def create_service(
     app = Hard(
         is_behind_tls=settings.api_behind_tls,
         title="Carbonflow service",
-        docs_url=None,
         openapi_url=None,
     )
     add_problem_handlers(app)

@@ -24,12 +24,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access import EVERYTHING, SCOPE_KEY, WHO_KEY, Kind
-from api.hardening import DOCS_PATH
 from api.problems import answer
 from api.tokens import Tokens
-
-PUBLIC: Final = frozenset({DOCS_PATH, "/openapi.json"})
-"""What needs no token: what the API is, which its source says too."""
 
 Given: TypeAlias = Callable[[Scope], bytes | None]
 """How a request carries its token; None where it has none."""
@@ -82,6 +78,7 @@ class Gate:
         is_local: An open API answers this machine only.
         kinds: Tokens of which kinds are let in.
         given: How a request carries its token.
+        public: Paths that need no token.
     """
 
     def __init__(
@@ -92,6 +89,7 @@ class Gate:
         *,
         is_local: bool,
         kinds: Set[Kind],
+        public: Set[str],
         given: Given | None = None,
     ) -> None:
         self._app = app
@@ -100,6 +98,7 @@ class Gate:
         self._is_local = is_local
         self._kinds = kinds
         self._given = given or bearer
+        self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -131,7 +130,7 @@ class Gate:
             return too_many(Request(scope), wait_s)
         if token is not None and token.access.kind in self._kinds:
             scope[SCOPE_KEY], scope[WHO_KEY] = token.access, token.name
-        elif scope["path"] not in PUBLIC:
+        elif scope["path"] not in self._public:
             return _unknown(scope) if token is None else self._elsewhere(scope, token.access.kind)
         return None
 

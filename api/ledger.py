@@ -13,6 +13,7 @@ from api.models import (
     Explanation,
     Factor,
     FreightTrip,
+    Step,
     Total,
     Totals,
     Transfer,
@@ -69,6 +70,7 @@ def ledger(queries: Queries, programmes: Mapping[str, Programme]) -> APIRouter:
             activity=shown,
             factors=[Factor.of(each) for each in factors],
             lines=list(explained.lines),
+            steps=[Step.of(each) for each in explained.steps],
             recomputed_mg=explained.recomputed_mg,
             agrees=None if explained.recomputed_mg is None else explained.agrees,
         )

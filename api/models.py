@@ -222,6 +222,25 @@ class Factor(_Record):
         return cls(**values)
 
 
+class Term(_Record):
+    """One number of a formula."""
+
+    what: str = Field(description="What it is, in a stable word.", examples=["grid_factor"])
+    value: str = Field(description="A whole number or a fraction.", examples=["712000"])
+    unit: str = Field(description="Its unit; empty if it has none.", examples=["mg/kWh"])
+
+
+class Step(_Record):
+    """One line of a formula."""
+
+    what: str = Field(description="emissions, baseline or reduction.", examples=["emissions"])
+    terms: list[Term] = Field(
+        description="What is multiplied; of a reduction (baseline - emissions) x share."
+    )
+    divisor: int = Field(description="What the product is divided by.", examples=[1000])
+    amount_mg: int = Field(description="The amount [mg].", examples=[14_240_000])
+
+
 class Explanation(BaseModel):
     """How a transfer's amount came to be."""
 
@@ -231,6 +250,9 @@ class Explanation(BaseModel):
         description="The factor it names; for an hourly one all hours the session touches."
     )
     lines: list[str] = Field(description="Inputs and formula with its numbers, line by line.")
+    steps: list[Step] = Field(
+        description="The formula with its numbers, as data; empty if it can't be recomputed."
+    )
     recomputed_mg: int | None = Field(
         description="What the method gives for the same inputs [mg], signed; null if it can't."
     )

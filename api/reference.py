@@ -1,7 +1,7 @@
 """What transfers were computed with, and what was not booked: factors and refusals."""
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import AwareDatetime
@@ -90,6 +90,10 @@ def refusals(queries: Queries, settings: ApiSettings) -> APIRouter:
         replayed: Annotated[
             bool | None, Query(description="Only those sent again, or only those that are not.")
         ] = None,
+        order: Annotated[
+            Literal["place", "newest"],
+            Query(description="By their place in the topic, or the newest first."),
+        ] = "place",
         cursor: Cursor = None,
         limit: Annotated[
             int, Query(ge=1, le=settings.api_rows_max, description="Rows of a page.")
@@ -108,7 +112,9 @@ def refusals(queries: Queries, settings: ApiSettings) -> APIRouter:
             is_replayed=replayed,
         )
         try:
-            page = queries.refusals(which, cursor=cursor, limit=limit)
+            page = queries.refusals(
+                which, is_newest_first=order == "newest", cursor=cursor, limit=limit
+            )
         except CursorError as error:
             raise bad_cursor(error) from error
         return Refusals(

@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, Final
 
 import uvicorn
-from fastapi import FastAPI
 
+from api.application import Hard
 from api.connection import Connection, protocol
 from api.hardening import security_headers
 from api.listening import Listens
@@ -45,11 +45,11 @@ class _Server(uvicorn.Server):
 
 
 async def serve(
-    app: FastAPI,
+    app: Hard,
     settings: Listens,
     *,
     stop: asyncio.Event,
-    service: FastAPI | None = None,
+    service: Hard | None = None,
     listening: Callable[[str], None] | None = None,
     service_listening: Callable[[str], None] | None = None,
     beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
@@ -94,6 +94,8 @@ async def serve(
         try:
             await asyncio.wait({*servers, *ends}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            for part, _, _ in wanted:
+                part.ending.set()
             for server in servers.values():
                 server.should_exit = True
             await asyncio.gather(*servers)
@@ -105,7 +107,7 @@ async def serve(
                     raise ended
 
 
-def _config(app: FastAPI, connections: type[asyncio.Protocol]) -> uvicorn.Config:
+def _config(app: Hard, connections: type[asyncio.Protocol]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=connections,

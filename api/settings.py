@@ -21,6 +21,8 @@ class ApiSettings:
         api_rows_max: Rows of one page.
         api_balances: Where balances come from: the topic, read into memory and followed, some
             milliseconds old; or the store, which needs neither Kafka nor memory.
+        api_console: The console is served, a page to look at the pipeline with.
+        api_console_listeners_max: How many may look at the live pipeline at a time.
         api_tokens_file: Who is let in; anybody where not given, which only an API on loopback may.
         api_open: Anybody is let in without a token, wherever the API listens.
         api_rate_per_s: Requests a token may make, in the long run [1/s].
@@ -41,6 +43,8 @@ class ApiSettings:
     api_accounts_max: int = 1_000
     api_rows_max: int = 1_000
     api_balances: Literal["topic", "store"] = "topic"
+    api_console: bool = True
+    api_console_listeners_max: int = 100
     api_tokens_file: Path | None = None
     api_open: bool = False
     api_rate_per_s: float = 100.0
@@ -63,7 +67,13 @@ class ApiSettings:
                 "CARBONFLOW_API_TOKENS_FILE (`carbonflow api-token` makes tokens), or "
                 "CARBONFLOW_API_OPEN=true to let anybody in"
             )
-        for name in ("rate_per_s", "burst", "request_s_max", "connections_max"):
+        for name in (
+            "rate_per_s",
+            "burst",
+            "request_s_max",
+            "connections_max",
+            "console_listeners_max",
+        ):
             if not getattr(self, f"api_{name}") > 0:
                 raise ValueError(f"CARBONFLOW_API_{name.upper()} must be above 0")
 

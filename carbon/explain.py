@@ -19,11 +19,40 @@ from carbon.refusal import CODES
 
 
 @dataclass(frozen=True, slots=True)
+class Term:
+    """One number of a formula: what it is, in a stable word, its value and its unit."""
+
+    what: str
+    value: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a formula.
+
+    Attributes:
+        what: What it gives: emissions, baseline or reduction.
+        terms: What is multiplied; of a reduction baseline, emissions and share, where the second
+            is taken from the first.
+        divisor: What the product is divided by, as units need it; 1 where not at all.
+        amount_mg: The amount [mg], rounded once.
+    """
+
+    what: str
+    terms: tuple[Term, ...]
+    divisor: int
+    amount_mg: int
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """How an amount came to be.
 
     Attributes:
         lines: The inputs and the formula, a sentence each.
+        steps: The formula with its numbers, for whoever shows it in other words; empty where it
+            cannot be recomputed.
         recomputed_mg: What the methods give today for the same inputs, signed; None if they cannot.
         agrees: Whether that is the booked amount.
     """
@@ -31,6 +60,7 @@ class Explanation:
     lines: tuple[str, ...]
     recomputed_mg: int | None
     agrees: bool
+    steps: tuple[Step, ...] = ()
 
 
 def explain(
@@ -68,9 +98,10 @@ def explain(
         return Explanation(tuple(lines), None, agrees=False)
     reduction = transfer["quantity"] == "reduction"
     recomputed = int((rated.reduction_mg if reduction else rated.emissions_mg)[0])
-    lines += _formula(transfer, activity, programme, rated)
+    steps = _steps(transfer, activity, programme, rated)
+    lines += map(_line, steps)
     lines.append(f"Booked {booked_mg} mg, recomputed {recomputed} mg.")
-    return Explanation(tuple(lines), recomputed, agrees=recomputed == booked_mg)
+    return Explanation(tuple(lines), recomputed, agrees=recomputed == booked_mg, steps=steps)
 
 
 def rate_one(
@@ -144,43 +175,60 @@ def _factor_line(factor: Factor) -> str:
     )
 
 
-def _formula(
+def _steps(
     transfer: Mapping[str, Any], activity: Mapping[str, Any], programme: Programme, rated: Rated
-) -> list[str]:
-    value = int(rated.factor_value_mg[0])
+) -> tuple[Step, ...]:
+    value = str(int(rated.factor_value_mg[0]))
+    emissions_mg, baseline_mg = int(rated.emissions_mg[0]), int(rated.baseline_mg[0])
+    transport = Term("transport", str(int(rated.transport_kg_km[0])), "kg km")
+    emitted: tuple[Term, ...]
+    claimed: tuple[Term, ...]
     if transfer["activity"] == "charging" and programme.charging is not None:
         rules = programme.charging
         dc = activity["meter_side"] == "dispenser" and activity["current"] == "dc"
-        gross_up = rules.gross_up(dc_dispenser=dc)
-        lines = [
-            f"emissions = {activity['energy_wh']} Wh x {value} mg/kWh x {gross_up} / 1000 "
-            f"= {int(rated.emissions_mg[0])} mg"
-        ]
-        baseline = _charging_baseline(activity, rules) if rules.claim_share is not None else ""
+        energy = Term("energy", str(activity["energy_wh"]), "Wh")
+        gross_up = Term("gross_up", str(rules.gross_up(dc_dispenser=dc)))
+        emitted = (energy, Term("grid_factor", value, "mg/kWh"), gross_up)
         share = rules.claim_share
+        claimed = () if share is None else (energy, _fuel_baseline(activity, rules))
     else:
-        energy = transfer["method"] == "freight-emission-energy/1" or (
+        uses_energy = transfer["method"] == "freight-emission-energy/1" or (
             activity["energy_used"] is not None
         )
-        tkm = f"{int(rated.transport_kg_km[0])} kg km x {value} mg/tkm / 1000"
-        used = f"{activity['energy_used']} x {value} mg per unit / 1000"
-        lines = [f"emissions = {used if energy else tkm} = {int(rated.emissions_mg[0])} mg"]
+        if uses_energy:
+            used = Term("energy_used", str(activity["energy_used"]))
+            emitted = (used, Term("fuel_factor", value, "mg per unit"))
+        else:
+            emitted = (transport, Term("intensity", value, "mg/tkm"))
         freight = programme.freight
         share = freight.claim_share if freight else None
         intensity = freight.baseline_mg_per_tkm.get(activity["vehicle_class"]) if freight else None
-        baseline = f"{int(rated.transport_kg_km[0])} kg km x {intensity} mg/tkm / 1000"
+        claimed = (transport, Term("baseline_intensity", str(intensity), "mg/tkm"))
+    steps = [Step("emissions", emitted, 1000, emissions_mg)]
     if transfer["quantity"] == "reduction":
-        lines.append(f"baseline = {baseline} = {int(rated.baseline_mg[0])} mg")
-        lines.append(
-            f"reduction = (baseline - emissions) x {share} = {int(rated.reduction_mg[0])} mg, "
+        difference = (
+            Term("baseline", str(baseline_mg), "mg"),
+            Term("emissions", str(emissions_mg), "mg"),
+            Term("share", str(share)),
+        )
+        steps.append(Step("baseline", claimed, 1000, baseline_mg))
+        steps.append(Step("reduction", difference, 1, int(rated.reduction_mg[0])))
+    return tuple(steps)
+
+
+def _line(step: Step) -> str:
+    if step.what == "reduction":
+        return (
+            f"reduction = (baseline - emissions) x {step.terms[-1].value} = {step.amount_mg} mg, "
             "rounded once from exact fractions"
         )
-    return lines
+    terms = " x ".join(f"{term.value} {term.unit}".strip() for term in step.terms)
+    return f"{step.what} = {terms} / {step.divisor} = {step.amount_mg} mg"
 
 
-def _charging_baseline(activity: Mapping[str, Any], rules: ChargingRules) -> str:
+def _fuel_baseline(activity: Mapping[str, Any], rules: ChargingRules) -> Term:
     year = int(np.datetime64(activity["started_at"], "ms").astype("datetime64[Y]").astype(int))
     fuel = rules.baseline_mg_per_kwh(
         activity["vehicle_class"], dc=activity["current"] == "dc", year=1970 + year
     )
-    return f"{activity['energy_wh']} Wh x {fuel} mg/kWh / 1000"
+    return Term("fuel_baseline", str(fuel), "mg/kWh")

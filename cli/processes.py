@@ -184,6 +184,7 @@ def api() -> None:
                 registry=registry,
                 programmes=programmes,
                 balances=followed,
+                follower=followed,
             )
         except TokensError as error:
             raise Failure(f"CARBONFLOW_API_TOKENS_FILE: {error}") from error

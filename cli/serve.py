@@ -104,6 +104,7 @@ def _serve(
         urls = {"bootstrap": stack.broker.bootstrap, "api": stack.start_api(*api_ports)}
         stack.ownership.tell({"what": settings.what, **urls})
         print(f"broker   {urls['bootstrap']}")
+        print(f"console  {urls['api']}/console")
         print(f"api      {urls['api']}  (docs: {urls['api']}/docs)")
         ports = (api_ports[1], *stack.metrics_ports)
         print("metrics", *(f"http://127.0.0.1:{port}/metrics" for port in ports), sep="  ")

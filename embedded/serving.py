@@ -134,6 +134,7 @@ async def main() -> None:
         registry=registry,
         programmes=load_programmes([Path(name) for name in settings.programmes]),
         balances=balances,
+        follower=balances,
     )
     add_verify(app, client, settings)
     service = create_service(queries, settings=served, registry=registry, balances=balances)

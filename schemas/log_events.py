@@ -214,6 +214,9 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         {"method": str, "route": str, "reason": str, "times": int},
     ),
     "store_not_ready": LogEvent(WARNING, "the store is not ready: {reason}", {"reason": str}),
+    "pulse_waits": LogEvent(
+        DEBUG, "a beat of the console without {what}: {reason}", {"what": str, "reason": str}
+    ),
     "store_ready": LogEvent(INFO, "the store is ready", {}),
     "request_failed": LogEvent(ERROR, "{method} {route} failed", {"method": str, "route": str}),
     "records_undelivered": LogEvent(

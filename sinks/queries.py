@@ -64,7 +64,7 @@ class Queries:
 
     def ping(self) -> bool:
         """Return whether the store answers and has its tables."""
-        return bool(self._client.ping()) and bool(self._rows("EXISTS VIEW {db}.accounts")[0][0])
+        return bool(self._client.ping()) and bool(self.rows("EXISTS VIEW {db}.accounts")[0][0])
 
     def balance(self, account_id: str) -> Balance | None:
         """Return the balance of an account, None if nothing was ever booked for it."""
@@ -79,23 +79,23 @@ class Queries:
         of which each part of the table has one at most, come as they are, and the latest wins.
         """
         sql = (
-            f"SELECT {_columns(Balance)}, _offset FROM {{db}}.balances "
+            f"SELECT {columns_of(Balance)}, _offset FROM {{db}}.balances "
             "WHERE account_id IN {ids:Array(String)}"
         )
         latest: dict[str, Sequence[Any]] = {}
-        for row in self._rows(sql, ids=list(account_ids)):
+        for row in self.rows(sql, ids=list(account_ids)):
             known = latest.get(row[0])
             if known is None or known[-1] < row[-1]:
                 latest[row[0]] = row
-        return tuple(_value(Balance, latest[account_id][:-1]) for account_id in sorted(latest))
+        return tuple(value_of(Balance, latest[account_id][:-1]) for account_id in sorted(latest))
 
     def top_accounts(self, *, limit: int = 10) -> tuple[Balance, ...]:
         """Return the accounts with the largest net reduction; among equals, the most emissions."""
         sql = (
-            f"SELECT {_columns(Balance)} FROM {{db}}.accounts "
+            f"SELECT {columns_of(Balance)} FROM {{db}}.accounts "
             "ORDER BY reduction_mg DESC, emissions_mg DESC, account_id LIMIT {limit:UInt32}"
         )
-        return self._values(Balance, sql, limit=_limit(limit))
+        return self._values(Balance, sql, limit=held_limit(limit))
 
     def statement(
         self,
@@ -133,16 +133,16 @@ class Queries:
                 "(fromUnixTimestamp64Milli({after:Int64}, 'UTC'), {after_id:String})"
             )
         sql = (
-            f"SELECT {_columns(Transfer)} FROM {{db}}.ledger WHERE {' AND '.join(where)} "
+            f"SELECT {columns_of(Transfer)} FROM {{db}}.ledger WHERE {' AND '.join(where)} "
             "ORDER BY booked_at, transfer_id LIMIT {limit:UInt32}"
         )
-        rows = self._values(Transfer, sql, limit=_limit(limit) + 1, **values)
-        return _page(rows, limit, lambda row: (row.booked_at, row.transfer_id))
+        rows = self._values(Transfer, sql, limit=held_limit(limit) + 1, **values)
+        return page_of(rows, limit, lambda row: (row.booked_at, row.transfer_id))
 
     def transfer(self, transfer_id: str) -> Transfer | None:
         """Return a transfer."""
         sql = (
-            f"SELECT {_columns(Transfer)} FROM {{db}}.ledger "
+            f"SELECT {columns_of(Transfer)} FROM {{db}}.ledger "
             "WHERE transfer_id = {id:String} LIMIT 1"
         )
         return _first(self._values(Transfer, sql, id=transfer_id))
@@ -152,15 +152,15 @@ class Queries:
         place = {"partition": transfer.source_partition, "offset": transfer.source_offset}
         where = "WHERE _partition = {partition:Int32} AND _offset = {offset:Int64}"
         if transfer.activity == "charging":
-            sessions = f"SELECT {_columns(ChargingSession)} FROM {{db}}.sessions {where}"
+            sessions = f"SELECT {columns_of(ChargingSession)} FROM {{db}}.sessions {where}"
             return _first(self._values(ChargingSession, sessions, **place))
-        trips = f"SELECT {_columns(FreightTrip)} FROM {{db}}.trips {where}"
+        trips = f"SELECT {columns_of(FreightTrip)} FROM {{db}}.trips {where}"
         return _first(self._values(FreightTrip, trips, **place))
 
     def factor(self, release: str, factor_id: str) -> PublishedFactor | None:
         """Return a factor of a release."""
         sql = (
-            f"SELECT {_columns(PublishedFactor)} FROM {{db}}.published_factors "
+            f"SELECT {columns_of(PublishedFactor)} FROM {{db}}.published_factors "
             "WHERE release = {release:String} AND factor_id = {id:String}"
         )
         return _first(self._values(PublishedFactor, sql, release=release, id=factor_id))
@@ -188,12 +188,12 @@ class Queries:
             values["after_release"], values["after_id"] = from_cursor(cursor, str, str)
             where.append("(release, factor_id) > ({after_release:String}, {after_id:String})")
         sql = (
-            f"SELECT {_columns(PublishedFactor)} FROM {{db}}.published_factors "
+            f"SELECT {columns_of(PublishedFactor)} FROM {{db}}.published_factors "
             f"WHERE {' AND '.join(where)} "
             "ORDER BY release, factor_id LIMIT {limit:UInt32}"
         )
-        rows = self._values(PublishedFactor, sql, limit=_limit(limit) + 1, **values)
-        return _page(rows, limit, lambda row: (row.release, row.factor_id))
+        rows = self._values(PublishedFactor, sql, limit=held_limit(limit) + 1, **values)
+        return page_of(rows, limit, lambda row: (row.release, row.factor_id))
 
     def factors_behind(
         self, transfer: Transfer, activity: ChargingSession | FreightTrip | None
@@ -205,7 +205,7 @@ class Queries:
         if named.kind != "grid_hourly" or not isinstance(activity, ChargingSession):
             return (named,)
         sql = (
-            f"SELECT {_columns(PublishedFactor)} FROM {{db}}.published_factors "
+            f"SELECT {columns_of(PublishedFactor)} FROM {{db}}.published_factors "
             "WHERE release = {release:String} AND kind = {kind:String} "
             "AND region = {region:String} AND subject = {subject:String} "
             "AND boundary = {boundary:String} AND gas = {gas:String} AND unit = {unit:String} "
@@ -222,23 +222,38 @@ class Queries:
         return hours or (named,)
 
     def refusals(
-        self, which: RefusalFilter, *, cursor: str | None = None, limit: int = 100
+        self,
+        which: RefusalFilter,
+        *,
+        is_newest_first: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
     ) -> Page[Refusal]:
-        """Return refusals, without their bytes, by their place in the topic.
+        """Return refusals, without their bytes, by their place in the topic or the newest first.
 
         Raises:
             CursorError: `cursor` is not one of this list.
         """
         where, values = refusals_where(which)
+        place, order, sign = "_partition, _offset", "_partition, _offset", ">"
+        if is_newest_first:
+            place = "toUnixTimestamp64Milli(_timestamp), _partition, _offset"
+            order, sign = "_timestamp DESC, _partition DESC, _offset DESC", "<"
         if cursor is not None:
-            values["after_partition"], values["after_offset"] = from_cursor(cursor, int, int)
-            where.append("(_partition, _offset) > ({after_partition:Int64}, {after_offset:Int64})")
+            after = from_cursor(cursor, *[int] * (place.count(",") + 1))
+            values |= {f"after_{number}": part for number, part in enumerate(after)}
+            names = ", ".join(f"{{after_{number}:Int64}}" for number in range(len(after)))
+            where.append(f"({place}) {sign} ({names})")
         sql = (
-            f"SELECT {_columns(Refusal)} FROM {{db}}.refused WHERE {' AND '.join(where)} "
-            "ORDER BY _partition, _offset LIMIT {limit:UInt32}"
+            f"SELECT {columns_of(Refusal)} FROM {{db}}.refused WHERE {' AND '.join(where)} "
+            f"ORDER BY {order} LIMIT {{limit:UInt32}}"
         )
-        rows = self._values(Refusal, sql, limit=_limit(limit) + 1, **values)
-        return _page(rows, limit, lambda row: refusal_place(row.refusal_id))
+        rows = self._values(Refusal, sql, limit=held_limit(limit) + 1, **values)
+        return page_of(
+            rows,
+            limit,
+            lambda row: (*[row.refused_at] * is_newest_first, *refusal_place(row.refusal_id)),
+        )
 
     def refusal(self, refusal_id: str) -> RefusedRecord | None:
         """Return a refusal with its raw bytes."""
@@ -247,7 +262,7 @@ class Queries:
         except ValueError:
             return None
         sql = (
-            f"SELECT {_columns(Refusal)}, key AS raw_key, value AS raw_value FROM {{db}}.refused "
+            f"SELECT {columns_of(Refusal)}, key AS raw_key, value AS raw_value FROM {{db}}.refused "
             "WHERE _partition = {partition:Int32} AND _offset = {offset:Int64}"
         )
         rows = self._client.query(
@@ -258,7 +273,7 @@ class Queries:
         if not rows:
             return None
         *plain, key, value = rows[0]
-        return RefusedRecord(refusal=_value(Refusal, plain), key=key, value=value)
+        return RefusedRecord(refusal=value_of(Refusal, plain), key=key, value=value)
 
     def totals(self) -> tuple[Total, ...]:
         """Return what was booked by programme, region and quantity."""
@@ -281,7 +296,7 @@ class Queries:
             f"SELECT code, count() AS n FROM {{db}}.refused WHERE {where} "
             "GROUP BY code ORDER BY n DESC, code"
         )
-        return {code: int(n) for code, n in self._rows(sql, **values)}
+        return {code: int(n) for code, n in self.rows(sql, **values)}
 
     def factor_match(self) -> dict[str, int]:
         """Return how the factors of activities matched and how often, most frequent first."""
@@ -289,7 +304,7 @@ class Queries:
             "SELECT factor_match, count() AS n FROM {db}.ledger WHERE quantity = 'emission' "
             "GROUP BY factor_match ORDER BY n DESC, factor_match"
         )
-        return {how: int(n) for how, n in self._rows(sql)}
+        return {how: int(n) for how, n in self.rows(sql)}
 
     def counts(self) -> Counts:
         """Return how much there is; see `Counts`."""
@@ -304,21 +319,23 @@ class Queries:
               {" + ".join(source_events(where) for where in ACTIVITY_TOPICS)}
         """
         return Counts(
-            **dict(zip((f.name for f in fields(Counts)), map(int, self._rows(sql)[0]), strict=True))
+            **dict(zip((f.name for f in fields(Counts)), map(int, self.rows(sql)[0]), strict=True))
         )
 
-    def _rows(self, sql: str, **values: Any) -> Sequence[Sequence[Any]]:
+    def rows(self, sql: str, **values: Any) -> Sequence[Sequence[Any]]:
+        """Return the rows of a question, in which {db} is the database."""
         rows: Sequence[Sequence[Any]] = self._client.query(
             sql.replace("{db}", self._database), parameters=values
         ).result_rows
         return rows
 
     def _values(self, cls: type[T], sql: str, **values: Any) -> tuple[T, ...]:
-        return tuple(_value(cls, row) for row in self._rows(sql, **values))
+        return tuple(value_of(cls, row) for row in self.rows(sql, **values))
 
 
 @cache
-def _columns(cls: type) -> str:
+def columns_of(cls: type) -> str:
+    """Return the columns that make a record of a class."""
     hints = get_type_hints(cls)
     instants = (Instant, Instant | None)
     return ", ".join(
@@ -330,7 +347,8 @@ def _columns(cls: type) -> str:
     )
 
 
-def _value(cls: type[T], row: Sequence[Any]) -> T:
+def value_of(cls: type[T], row: Sequence[Any]) -> T:
+    """Return the record that a row is."""
     return cls(**dict(zip((field.name for field in fields(cls)), row, strict=True)))  # type: ignore[arg-type]
 
 
@@ -338,13 +356,15 @@ def _first(values: Sequence[T]) -> T | None:
     return values[0] if values else None
 
 
-def _limit(limit: int) -> int:
+def held_limit(limit: int) -> int:
+    """Return the rows of a page, which are 1 to LIMIT_MAX."""
     if not 1 <= limit <= LIMIT_MAX:
         raise ValueError(f"limit must be 1 to {LIMIT_MAX}, not {limit}")
     return limit
 
 
-def _page(rows: tuple[T, ...], limit: int, key: Any) -> Page[T]:
+def page_of(rows: tuple[T, ...], limit: int, key: Any) -> Page[T]:
+    """Return a page of rows that were asked for with one more than it takes."""
     if len(rows) <= limit:
         return Page(items=rows, next_cursor=None)
     return Page(items=rows[:limit], next_cursor=to_cursor(key(rows[limit - 1])))

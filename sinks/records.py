@@ -18,6 +18,7 @@ __all__ = [
     "FreightTrip",
     "Instant",
     "Page",
+    "ProgrammeSum",
     "PublishedFactor",
     "Refusal",
     "RefusedRecord",
@@ -213,6 +214,21 @@ class Total:
     amount_mg: int
     energy_wh: int
     transport_kg_km: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgrammeSum:
+    """What the balances of one programme add up to; `newest_at` is when its latest event came."""
+
+    programme: str
+    accounts: int
+    activities: int
+    duplicates: int
+    emissions_mg: int
+    reduction_mg: int
+    energy_wh: int
+    transport_kg_km: int
+    newest_at: Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

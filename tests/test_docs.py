@@ -267,6 +267,7 @@ def test_routes_are_those_of_the_application_and_of_the_stack() -> None:
         r"@app\.(\w+)\(\"([^\"]+)\"", (ROOT / "embedded/serving.py").read_text("utf-8")
     )
     stack = {f"{method.upper()} {path}" for method, path in added}
+    own.add("/console")
     documented = first_words(section(REFERENCE, "Routes"))
     assert sorted(documented) == sorted(served | stack | {f"GET {path}" for path in own})
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Final
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -26,7 +26,6 @@ from api.gateway.records import records
 from api.gateway.senders import Senders
 from api.gateway.settings import GatewaySettings
 from api.gateway.spans import Traced
-from api.hardening import DOCS_PATH
 from api.health import Health
 from api.listening import is_loopback
 from api.metrics import Measured
@@ -59,7 +58,7 @@ def create_app(
     metrics: GatewayMetrics,
     kept: Kept | None = None,
     tracing: Tracing | None = None,
-) -> FastAPI:
+) -> Hard:
     """Return the application that senders call.
 
     Args:
@@ -77,8 +76,6 @@ def create_app(
         title="Carbonflow gateway",
         version=version("carbonflow"),
         description=_ABOUT,
-        docs_url=DOCS_PATH,
-        swagger_ui_oauth2_redirect_url=None,
     )
     quota = None
     if tokens is not None:
@@ -95,6 +92,7 @@ def create_app(
         rate=Rate(per_s=settings.gateway_rate_per_s, burst=settings.gateway_burst),
         is_local=not settings.gateway_open and is_loopback(settings.gateway_host),
         kinds=SENDING,
+        public=app.public(),
         given=given,
     )
     app.add_middleware(Measured, metrics=metrics)
@@ -114,7 +112,7 @@ def create_service(
     settings: GatewaySettings,
     registry: CollectorRegistry,
     metrics: GatewayMetrics,
-) -> FastAPI:
+) -> Hard:
     """Return the application that tells how the gateway is: its health and its metrics.
 
     Args:
@@ -127,7 +125,6 @@ def create_service(
     app = Hard(
         is_behind_tls=settings.gateway_behind_tls,
         title="Carbonflow gateway service",
-        docs_url=None,
         openapi_url=None,
     )
     add_problem_handlers(app)

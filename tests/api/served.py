@@ -77,7 +77,16 @@ def served(queries: Queries, folder: Path, **limits: Any) -> Iterator[Served]:
         listening=urls[0].set_result,
         service_listening=urls[1].set_result,
     )
-    thread = threading.Thread(target=loop.run_until_complete, args=(serving,))
+
+    def run() -> None:
+        # All of it is here: the thread of the test may have a loop of its own.
+        try:
+            loop.run_until_complete(serving)
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            loop.close()
+
+    thread = threading.Thread(target=run)
     thread.start()
     try:
         url, service_url = (each.result(START_S_MAX) for each in urls)
@@ -86,5 +95,3 @@ def served(queries: Queries, folder: Path, **limits: Any) -> Iterator[Served]:
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(START_S_MAX)
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()

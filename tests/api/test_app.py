@@ -305,6 +305,8 @@ def test_openapi_describes_every_route_and_its_problems(http: Http) -> None:
         "/v1/totals",
         "/v1/refusals",
         "/v1/refusals/{refusal_id}",
+        *(f"/v1/console/{of}" for of in ("me", "pulse", "carbon", "accounts")),
+        *(f"/v1/console/{of}" for of in ("refusal-codes", "factors")),
     }
     assert document["security"] == [{"token": []}]
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"

@@ -42,9 +42,9 @@ class Noted(Queries):
 
     asked: list[tuple[str, str]]
 
-    def _rows(self, sql: str, **values: Any) -> Sequence[Sequence[Any]]:
+    def rows(self, sql: str, **values: Any) -> Sequence[Sequence[Any]]:
         self.asked.append((sql, repr(values)))
-        return super()._rows(sql, **values)
+        return super().rows(sql, **values)
 
 
 @pytest.fixture(scope="module")

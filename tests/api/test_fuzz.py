@@ -56,6 +56,8 @@ OPERATIONS: Final[dict[str, Any]] = {
     if isinstance(result, Ok)
     for operation in [result.ok()]
 }
+STREAM: Final = "GET /v1/console/pulse"
+"""Answered for ever, so that no answer is ever whole; tests/api/console/ asks it."""
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def test_every_operation_is_asked() -> None:
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 @pytest.mark.parametrize("kind", SCOPES)
-@pytest.mark.parametrize("label", OPERATIONS)
+@pytest.mark.parametrize("label", sorted(OPERATIONS.keys() - {STREAM}))
 def test_an_operation(api: Served, label: str, kind: str, mode: GenerationMode) -> None:
     statuses = set()
 

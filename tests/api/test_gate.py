@@ -137,7 +137,9 @@ def test_two_tokens_are_none(guarded: tuple[Http, str]) -> None:
     assert http.ask("GET", PATH, headers=headers).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/v2/nothing", "/", "/docs/", "//docs", "/openapi.json/x"])
+@pytest.mark.parametrize(
+    "path", ["/v2/nothing", "/docs/", "/docs/x", "/console/", "/console/x.js", "/openapi.json/x"]
+)
 def test_what_is_not_there_is_no_door_either(guarded: tuple[Http, str], path: str) -> None:
     assert guarded[0].ask("GET", path).status_code == 401
 

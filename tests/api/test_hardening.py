@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Iterator
 
-import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -92,19 +88,6 @@ def test_behind_tls_browsers_are_told_to_stay_there(
     app = create_app(queries, settings=settings, registry=registry, programmes={})
     answer = Http(app).ask("GET", "/v1/totals")
     assert answer.headers["strict-transport-security"] == "max-age=31536000"
-
-
-def test_the_documentation_may_run_its_own_script_and_fastapis_only(api: Served) -> None:
-    page = api.ask(None, "GET", "/docs")
-    policy = dict(
-        part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";")
-    )
-    (inline,) = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
-    assert policy["script-src"].split() == ["https://cdn.jsdelivr.net", f"'sha256-{digest}'"]
-    assert (policy["default-src"], policy["connect-src"]) == ("'none'", "'self'")
-    loaded = re.findall(r"<(?:script|link)[^>]* (?:src|href)=\"([^\"]+)\"", page.text)
-    assert {httpx.URL(url).host for url in loaded} <= {"cdn.jsdelivr.net", "fastapi.tiangolo.com"}
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz"])

@@ -17,7 +17,7 @@ from schemas.settings import BrokerSettings
 from schemas.singles import encode_one
 from streams.warm import SESSION
 from tests.end_to_end.command import CARBONFLOW, call, environment
-from tests.end_to_end.test_up import Up, up
+from tests.end_to_end.up import Up, up
 
 TOPIC = "charging-sessions"
 REGION = "REPLAY-LAND"

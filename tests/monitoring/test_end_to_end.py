@@ -32,7 +32,7 @@ from schemas.columns import decode
 from schemas.settings import BrokerSettings
 from schemas.singles import decode_one, encode_one
 from tests.end_to_end.command import CARBONFLOW, environment
-from tests.end_to_end.test_up import Up, up
+from tests.end_to_end.up import Up, up
 from tests.monitoring.hastened import write_hastened
 from tests.monitoring.shipped import recorded
 from tests.prometheus_server import PrometheusServer

@@ -1,6 +1,7 @@
 """Balances in memory are those that `account-balances` says last."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -54,6 +55,29 @@ def test_a_balance_has_the_fields_of_its_record() -> None:
     assert (found.account_id, found.emissions_mg, found.transfer_count) == ("ann", 10_000, 2)
 
 
+def test_sums_are_those_of_the_balances_however_they_came() -> None:
+    latest = LatestBalances()
+    pieces = [
+        [written("ann", 1, updated_at=5), written("bob", 2), written("ann", 3, updated_at=70)],
+        [written("ann", 4, updated_at=60), written("eve", 2, programme="other", reduction_mg=-9)],
+        [written("bob", 7), written("bob", 8), written("eve", 3, programme="other")],
+    ]
+    for piece in pieces:
+        taken = latest.take(Raw.of(piece))
+        assert len(taken.programmes) == len(taken.updated_ms) == len(piece)
+        balances = [each for each in latest.balances(["ann", "bob", "eve"]) if each]
+        for found in latest.sums():
+            own = [each for each in balances if each.programme == found.programme]
+            assert found.accounts == len(own)
+            assert found.activities == sum(each.session_count for each in own)
+            assert found.emissions_mg == sum(each.emissions_mg for each in own)
+            assert found.reduction_mg == sum(each.reduction_mg for each in own)
+            assert found.duplicates == sum(each.duplicate_count for each in own)
+    assert [each.programme for each in latest.sums()] == [PROGRAMME, "other"]
+    # The latest event of a programme stays the latest, also where an older balance says less.
+    assert latest.sums()[0].newest_at >= 70
+
+
 def test_a_balance_that_cannot_be_read_takes_nothing_in() -> None:
     latest = LatestBalances()
     with pytest.raises(BrokenRecordError, match="not_framed"):
@@ -73,6 +97,8 @@ async def following(bench: Bench) -> AsyncIterator[FollowedBalances]:
     balances = FollowedBalances(bench.settings, FollowingMetrics(CollectorRegistry()))
     with pytest.raises(NotLevelError):
         await balances.balances(["ann"])
+    with pytest.raises(NotLevelError):
+        await balances.sums()
     task = asyncio.create_task(balances.run())
     try:
         async with asyncio.timeout(WAIT_S):
@@ -104,6 +130,15 @@ async def follow_what_is_committed(bench: Bench) -> None:
             while counts(await balances.balances(["eve"])) == [None]:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert counts(await balances.balances(["ann", "eve"])) == [1, 3]
+        (found,) = await balances.sums()
+        assert (found.programme, found.accounts, found.activities) == (PROGRAMME, 3, 6)
+        # Ages are those of what came since it was level: of eve's balance alone.
+        (ages,) = balances.ages_ms(0).values()
+        eve = (await balances.balances(["eve"]))[0]
+        assert eve is not None
+        assert len(ages) == 1
+        assert abs(time.time() * 1000 - eve.updated_at - ages[0]) < WAIT_S * 1000
+        assert balances.ages_ms(time.time() + 1) == {}
 
 
 def test_who_follows_has_what_was_there_and_what_is_committed_later(bench: Bench) -> None:

@@ -32,32 +32,35 @@ NUMBERS: Final = st.sampled_from(
 TEXTS: Final = st.sampled_from(["", "a", "a:b", "\0", "é" * 500, "é" * 501, " anna ", "grid", "ac"])
 VALUES: Final = NUMBERS | TEXTS | st.none() | st.booleans() | st.floats() | ANYTHING
 
+Made = tuple[str, str, int, bytes]
+"""Id, account, revision and value."""
+
 
 def sender(record: str, **changes: Any) -> Sender:
     return Sender(source="test", programme=PROGRAMMES[record], **changes)
 
 
-def singly(known: Sender, record: str, body: bytes) -> list[tuple[str, str, bytes]] | None:
-    """Return id, account and value of each record, None where one is refused."""
+def singly(known: Sender, record: str, body: bytes) -> list[Made] | None:
+    """Return what each record became, None where one is refused."""
     read, made = Reader(known, record), []
     for line in body.splitlines():
         try:
             found = read(orjson.loads(line))
             if isinstance(found, Refused):
                 return None
-            made.append((found[0], found.account_id, written(found, NOW_MS)))
+            value = written(found, NOW_MS)
+            made.append((found[0], found.account_id, found.revision, value))
         except (orjson.JSONDecodeError, RefusedError):
             return None
     return made
 
 
-def at_once(known: Sender, record: str, body: bytes) -> list[tuple[str, str, bytes]] | None:
+def at_once(known: Sender, record: str, body: bytes) -> list[Made] | None:
     """Return the same of the columns."""
     found = Columns(known, record).written(body, lines_in(body), NOW_MS)
     if found is None:
         return None
-    assert set(found.revisions) == {0}
-    return list(zip(found.ids, found.accounts, found.values, strict=True))
+    return list(zip(found.ids, found.accounts, found.revisions, found.values, strict=True))
 
 
 def lines(documents: Sequence[object]) -> bytes:

@@ -23,6 +23,7 @@ from schemas.framing import schema_id_in
 from schemas.registry import Registry, RegistryError, registry_at
 from schemas.settings import RegistrySettings
 from schemas.singles import decode_one
+from tests.kafka.registry import registry
 from tests.kafka.server import KafkaServer, free_ports
 from tests.streams.deployment import Deployment, deployment
 from tests.streams.scene import SESSIONS, Event, event, session
@@ -39,22 +40,22 @@ def prefix() -> str:
     return f"{uuid.uuid4().hex[:8]}."
 
 
-@pytest.fixture
-def taken(registry_url: str, prefix: str) -> str:
-    """The registry, which has given the first ids to somebody else's schemas."""
-    with SchemaRegistryClient({"url": registry_url}) as client:
-        for number in range(len(shipped().schemas) + 1):
-            other = {"type": "record", "name": f"Other{number}", "namespace": prefix[:8]}
-            text = json.dumps(other | {"fields": [{"name": "x", "type": "int"}]})
-            text = text.replace(f'"{prefix[:8]}"', f'"other{prefix[:8]}"')
-            client.register_schema(f"{prefix}other-{number}", Schema(text, "AVRO"))
-    return registry_url
+@pytest.fixture(scope="module")
+def taken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry that has given the first ids to somebody else's schemas."""
+    with registry(tmp_path_factory.mktemp("taken")) as url:
+        with SchemaRegistryClient({"url": url}) as client:
+            for number in range(len(shipped().schemas) + 1):
+                other = {"type": "record", "name": f"Other{number}", "namespace": "other"}
+                text = json.dumps(other | {"fields": [{"name": "x", "type": "int"}]})
+                client.register_schema(f"other-{number}", Schema(text, "AVRO"))
+        yield url
 
 
 @contextmanager
 def opened(url: str, catalogue: Catalogue, prefix: str) -> Iterator[Registry]:
-    with registry_at(RegistrySettings(schema_registry_url=url), catalogue, prefix) as registry:
-        yield registry
+    with registry_at(RegistrySettings(schema_registry_url=url), catalogue, prefix) as asked:
+        yield asked
 
 
 def run(command: str, url: str, prefix: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -106,39 +107,39 @@ def test_a_version_whose_words_were_improved_is_no_new_one(taken: str, prefix: s
         for each in shipped().schemas.values()
     ]
     improved = Catalogue.of(shipped().topics.values(), schemas, dict.fromkeys(shipped().current, 1))
-    with opened(taken, improved, prefix) as registry:
-        assert registry.register() == []
+    with opened(taken, improved, prefix) as asked:
+        assert asked.register() == []
 
 
 def test_a_version_that_cannot_be_read_beside_the_others_stays_out(taken: str, prefix: str) -> None:
     registered(taken, prefix)
     without = shipped().extended(with_field("transfer", name="x", type="int"), current=False)
-    with opened(taken, without, prefix) as registry, pytest.raises(RegistryError) as refused:
-        registry.register()
+    with opened(taken, without, prefix) as asked, pytest.raises(RegistryError) as refused:
+        asked.register()
     assert "transfers-value" in str(refused.value)
     assert "transfer v2" in str(refused.value)
     optional = with_field("transfer", name="x", type="int", default=0)
-    with opened(taken, shipped().extended(optional, current=False), prefix) as registry:
-        (made,) = registry.register()
+    with opened(taken, shipped().extended(optional, current=False), prefix) as asked:
+        (made,) = asked.register()
         assert (made.subject, made.schema.version) == (f"{prefix}transfers-value", 2)
 
 
 def test_an_id_that_means_another_version_to_us_is_refused(taken: str, prefix: str) -> None:
     ids = registered(taken, prefix)["transfers-value"]["ids"]
     newer = replace(with_field("transfer", name="x", type="int", default=0), schema_id=ids[0])
-    with opened(taken, shipped().extended(newer, current=False), prefix) as registry:
-        registry.register()
+    with opened(taken, shipped().extended(newer, current=False), prefix) as asked:
+        asked.register()
         with pytest.raises(CatalogueError, match=rf"^{ids[0]} is transfer v1 to one of"):
-            registry.catalogue_of()
+            asked.catalogue_of()
 
 
 def test_what_is_not_registered_ends_a_process_in_one_line(
-    kafka: KafkaServer, registry_url: str, tmp_path: Path
+    kafka: KafkaServer, taken: str, tmp_path: Path
 ) -> None:
     async def scenario() -> None:
         async with asyncio.timeout(BOUNDED_S), deployment(kafka.bootstrap, tmp_path) as here:
             await here.make_topics()
-            worker = here.start(schema_registry_url=registry_url)
+            worker = here.start(schema_registry_url=taken)
             assert await worker.ended() == 1
             assert "charging-sessions-value lacks charging_session v1" in worker.said()
             assert "Traceback" not in worker.said()
@@ -154,8 +155,8 @@ def test_a_registry_that_is_away_is_named(prefix: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_what_is_no_registry_is_refused(registry_url: str, prefix: str) -> None:
-    elsewhere = registry_url.removesuffix("/apis/ccompat/v7")
+def test_what_is_no_registry_is_refused(taken: str, prefix: str) -> None:
+    elsewhere = taken.removesuffix("/apis/ccompat/v7")
     done = run("register", elsewhere, prefix)
     assert done.returncode == 1
     assert f"the schema registry at {elsewhere}" in done.stderr
@@ -175,8 +176,8 @@ def test_everything_is_written_under_the_ids_of_the_registry_and_read_under_ours
         assert not set(ids.values()) & set(shipped().schemas), "the ids prove nothing"
         await here.publish(load_release().factors)  # Under our ids, as before there was a registry.
         ours = [framed(number, "driver-1") for number in range(5)]
-        with opened(taken, shipped(), prefix) as registry:
-            use(registry.catalogue_of())
+        with opened(taken, shipped(), prefix) as asked:
+            use(asked.catalogue_of())
         theirs = [framed(number, "driver-1") for number in range(3, 9)]
         await here.send(SESSIONS, [*ours, *theirs])
         worker = here.start(schema_registry_url=taken)

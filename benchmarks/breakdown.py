@@ -216,7 +216,7 @@ def _work(slices: Sequence[Slice], rules: Rules, spent: dict[str, float]) -> Non
                 "recorded_at",
             ),
             (
-                "write, compress balances",
+                "write balances",
                 "account_balance",
                 outcome.change.balances(),
                 "account_id",
@@ -224,7 +224,14 @@ def _work(slices: Sequence[Slice], rules: Rules, spent: dict[str, float]) -> Non
             ),
         ):
             began = time.perf_counter()
-            made += write(record, rows, key=key, timestamp=time_field, transactional=True)
+            made += write(
+                record,
+                rows,
+                key=key,
+                timestamp=time_field,
+                transactional=True,
+                pack=record == "transfer",
+            )
             spent[what] = spent.get(what, 0.0) + time.perf_counter() - began
         _timed(_packed, "header, checksum", spent)(made)
         _timed(books[part.partition].apply, "take over", spent)(outcome.change)

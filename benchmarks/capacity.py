@@ -194,6 +194,7 @@ def measured(results: Mapping[str, Any], events: int) -> Costs:
                 key="account_id",
                 timestamp="updated_at",
                 transactional=True,
+                pack=False,
             )
         )
         balances.append(size / max(1, len(outcome.change)))

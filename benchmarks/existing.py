@@ -142,7 +142,12 @@ async def _send(producer: AIOKafkaProducer, topic: str, balances: pa.RecordBatch
     for partition in _all():
         own = balances.filter(pa.array(homes == partition))
         batches = column_batches(
-            "account_balance", own, key="account_id", timestamp="updated_at", transactional=False
+            "account_balance",
+            own,
+            key="account_id",
+            timestamp="updated_at",
+            transactional=False,
+            pack=False,
         )
         sent += [await producer.send_batch(each, topic, partition=partition) for each in batches]
     await asyncio.gather(*sent)

@@ -51,7 +51,7 @@ class _Builder(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
 
 
 class ColumnBatch(BatchBuilder):  # type: ignore[misc]
-    """A closed batch for `AIOKafkaProducer.send_batch`, compressed at once.
+    """A closed batch for `AIOKafkaProducer.send_batch`, compressed at once if at all.
 
     aiokafka would compress it on the event loop, when it is sent.
 
@@ -61,6 +61,7 @@ class ColumnBatch(BatchBuilder):  # type: ignore[misc]
         first_timestamp_ms: Of the first record.
         last_timestamp_ms: The latest of all.
         transactional: Whether the producer is.
+        pack: Whether to compress it.
     """
 
     def __init__(
@@ -71,8 +72,9 @@ class ColumnBatch(BatchBuilder):  # type: ignore[misc]
         first_timestamp_ms: int,
         last_timestamp_ms: int,
         transactional: bool,
+        pack: bool = True,
     ) -> None:
-        packed = snappy_encode(records)
+        packed = snappy_encode(records) if pack else records
         builder = _Builder(2, SNAPPY, transactional, -1, -1, 0, len(records))
         builder._packed = len(packed) < len(records)
         builder._buffer += packed if builder._packed else records
@@ -97,6 +99,7 @@ def column_batches(
     timestamp: str,
     transactional: bool,
     bytes_max: int = BATCH_BYTES_MAX,
+    pack: bool = True,
     traceparent: str | None = None,
 ) -> Iterator[ColumnBatch]:
     """Yield batches with a message for each row, in order.
@@ -107,7 +110,8 @@ def column_batches(
         key: The string field that is the message key.
         timestamp: The instant that is the message timestamp.
         transactional: Whether the producer is.
-        bytes_max: Limit of a compressed batch; a larger record gets one of its own.
+        bytes_max: Limit of a batch as it is sent; a larger record gets one of its own.
+        pack: Whether to compress it.
         traceparent: A header of the first message only: who reads on finds all of them by it.
 
     Raises:
@@ -117,11 +121,12 @@ def column_batches(
     fields = fields_of(schema)
     names = [field.name for field in fields]
     time = names.index(timestamp)
-    made = _Making(names.index(key), time, transactional, bytes_max, traceparent)
+    made = _Making(names.index(key), time, transactional, bytes_max, pack, traceparent)
+    packed_times = PACKED_TIMES if pack else 1
     for at in range(0, batch.num_rows, ROWS_MAX):
         rows = Rows.of(batch.slice(at, ROWS_MAX), fields, frame(schema.schema_id))
         times = rows.column(time)
-        yield from made.batches(rows, 0, len(rows), partial(_span, times))
+        yield from made.batches(rows, 0, len(rows), partial(_span, times), packed_times)
         made = replace(made, traceparent=None)
 
 
@@ -199,6 +204,7 @@ class _Making:
     time: int
     transactional: bool
     bytes_max: int
+    pack: bool = True
     traceparent: str | None = None
 
     def batches(
@@ -230,6 +236,7 @@ class _Making:
                 first_timestamp_ms=earliest,
                 last_timestamp_ms=latest,
                 transactional=self.transactional,
+                pack=self.pack,
             )
             if made.size() > self.bytes_max and times > 1:
                 # Less regular than most: as it is, it is too large for the broker.

@@ -144,6 +144,32 @@ def test_batches_are_filled_by_what_they_take_once_compressed(alike: bool) -> No
     assert alike == (len(made) < n * 600 / limit)
 
 
+def test_batches_that_are_not_compressed_are_as_full() -> None:
+    n, limit = 400, 20_000
+    batch = balances(n).set_column(0, "account_id", pa.array(["a" * 300] * n))
+    made = list(
+        column_batches(
+            "account_balance",
+            batch,
+            key="account_id",
+            timestamp="updated_at",
+            transactional=True,
+            bytes_max=limit,
+            pack=False,
+        )
+    )
+    sizes = [each.size() for each in made]
+    read: list[bytes] = []
+    for each in made:
+        each._set_producer_state(7, 1, len(read))
+        found = MemoryRecords(bytes(each._build())).next_batch()
+        assert found.compression_type == 0
+        read += [record.value for record in found]
+    assert read == encode("account_balance", batch)
+    assert max(sizes) <= limit
+    assert sum(sizes) > (len(sizes) - 1) * 0.95 * limit
+
+
 @pytest.mark.parametrize("coded", [True, False])
 @pytest.mark.parametrize("n", [1, 3, 5000])
 def test_every_row_lies_in_the_partition_of_its_key_and_in_order(n: int, coded: bool) -> None:

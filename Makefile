@@ -11,11 +11,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := $(VENV)/peers
 S3 := $(VENV)/s3
-OF_BROKERS := tests/kafka tests/chaos tests/fuzz
+OF_SERVERS := tests/kafka tests/chaos tests/fuzz tests/console tests/monitoring tests/deploy
 STREAMS := benchmarks/peers/kafka_streams
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test tests-of-brokers tests-else check dashboards pages docs rules vendored screenshots simulate chaos fuzz sbom audit bench bench-full clean
+.PHONY: help install demo test tests-of-servers tests-else check dashboards pages docs rules vendored screenshots simulate chaos fuzz sbom audit bench bench-full clean
 
 help: ## Say what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,16 +34,16 @@ install: $(STAMP) ## Create .venv with everything, from the lock file.
 demo: $(STAMP) ## Stream the bundled sample through the whole pipeline on this machine.
 	@$(BIN)/carbonflow demo
 
-# Two runs beside each other: those of brokers wait for processes most of the time.
+# Two runs beside each other: those of servers wait for them most of the time.
 test: check ## Check, then run every test, the real Kafka among them.
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 tests-of-brokers tests-else
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 tests-of-servers tests-else
 
-tests-of-brokers: $(STAMP)
-	@mkdir -p build; $(BIN)/pytest -p no:cacheprovider $(OF_BROKERS) > build/tests-of-brokers.log 2>&1; failed=$$?; \
-	echo; echo "$(OF_BROKERS):"; cat build/tests-of-brokers.log; exit $$failed
+tests-of-servers: $(STAMP)
+	@mkdir -p build; $(BIN)/pytest -p no:cacheprovider $(OF_SERVERS) > build/tests-of-servers.log 2>&1; failed=$$?; \
+	echo; echo "$(OF_SERVERS):"; cat build/tests-of-servers.log; exit $$failed
 
 tests-else: $(STAMP)
-	@$(BIN)/pytest $(OF_BROKERS:%=--ignore=%)
+	@$(BIN)/pytest $(OF_SERVERS:%=--ignore=%)
 
 check: $(STAMP) ## Lint, types and the import rule.
 	@$(BIN)/ruff check

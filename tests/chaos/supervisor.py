@@ -11,6 +11,7 @@ Why a process ended is one of a few reasons that the faults of a run explain; an
 """
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -41,10 +42,7 @@ TAIL_LINES: Final = 40
 TERMINATED: Final = 128 + signal.SIGTERM
 """Asked to stop before it was far enough to end well."""
 
-_KAFKA = re.compile(
-    r"^(aiokafka\.errors\.\w+|streams\.worker\.TopicsMissing|carbonflow: the broker )", re.MULTILINE
-)
-_STORE = re.compile(r"^carbonflow: ClickHouse at ", re.MULTILINE)
+_KAFKA = re.compile(r"^(aiokafka\.errors\.\w+|streams\.worker\.TopicsMissing)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +70,30 @@ def reason_of(kind: Kind, status: int, said: str, around: Around) -> str:
         return "stopped"
     if status == EXIT_FENCED and kind == "worker":
         return "fenced"
-    if status == EXIT_FAILED and around.broker_away and _KAFKA.search(said):
+    reason, stack = last_words(said)
+    is_broker = reason.startswith("the broker ") or _KAFKA.search(stack)
+    if status == EXIT_FAILED and around.broker_away and is_broker:
         return "broker away"
-    if status == EXIT_FAILED and kind == "sink" and around.store_away and _STORE.search(said):
+    is_store = reason.startswith("ClickHouse at ")
+    if status == EXIT_FAILED and kind == "sink" and around.store_away and is_store:
         return "store away"
     return "unexpected"
+
+
+def last_words(said: str) -> tuple[str, str]:
+    """Return reason and stack of the last critical line of a log; both empty where there is none.
+
+    >>> last_words('{"level": "critical", "reason": "it is full", "stack": "Traceback"}')
+    ('it is full', 'Traceback')
+    """
+    for line in reversed(said.splitlines()):
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue  # What is written before there is a log.
+        if told["level"] == "critical":
+            return told["reason"], told.get("stack", "")
+    return "", ""
 
 
 @dataclass(slots=True)

@@ -1,13 +1,24 @@
 """Why a process ended: only what a fault explains is no failure of the run."""
 
+import json
+
 import pytest
 
 from tests.chaos.supervisor import Around, Kind, reason_of
 
-KAFKA = "Traceback ...\naiokafka.errors.KafkaConnectionError: Connection at 127.0.0.1:1 closed"
-BROKER = "carbonflow: the broker 127.0.0.1:9092 does not answer"
-STORE = "carbonflow: ClickHouse at http://127.0.0.1:8123: connection refused"
-BUG = "Traceback ...\nKeyError: 'x'"
+
+def ending(reason: str, stack: str = "Traceback ...") -> str:
+    """Return what a process logs that ends."""
+    line = {"level": "critical", "event": "process_failed", "reason": reason, "stack": stack}
+    return (
+        f"kernels ...\n{json.dumps({'level': 'info', 'event': 'progress'})}\n{json.dumps(line)}\n"
+    )
+
+
+KAFKA = ending("closed", "Traceback ...\naiokafka.errors.KafkaConnectionError: closed\n...")
+BROKER = ending("the broker 127.0.0.1:9092 does not answer")
+STORE = ending("ClickHouse at http://127.0.0.1:8123: connection refused")
+BUG = ending("'x'", "Traceback ...\nKeyError: 'x'")
 
 
 @pytest.mark.parametrize(

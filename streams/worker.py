@@ -89,6 +89,7 @@ def run_worker(
     worker = faust.Worker(
         app, loglevel=logging.WARNING, override_logging=False, quiet=True, redirect_stdouts=False
     )
+    worker.spinner = None  # It would write to standard output that there is a cursor.
     try:
         worker.execute_from_commandline()
     except SystemExit as end:

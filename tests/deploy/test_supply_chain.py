@@ -42,7 +42,8 @@ def files_with_commands() -> list[Path]:
     return [
         ROOT / name
         for name in listed
-        if not name.endswith((".md", ".lock", ".js")) and (ROOT / name) != Path(__file__)
+        if not name.endswith((".md", ".lock", ".js", ".css", ".png"))
+        and (ROOT / name) != Path(__file__)
     ]
 
 

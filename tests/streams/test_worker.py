@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -55,6 +56,21 @@ def play(broker: str, tmp_path: Path) -> Play:
         asyncio.run(scene())
 
     return run
+
+
+def test_all_that_a_worker_writes_is_lines_of_json(play: Play) -> None:
+    async def scenario(made: Deployment) -> None:
+        await made.make_topics()
+        await made.publish(shipped_factors().factors)
+        worker = made.start()
+        await made.send(SESSIONS, [event(session())])
+        await made.until_worked(worker)
+        worker.child.terminate()
+        assert await worker.ended() == 0
+        told = [json.loads(line)["event"] for line in worker.said().splitlines()]
+        assert (told[0], told[-1]) == ("process_started", "process_stopped")
+
+    play(scenario)
 
 
 def test_events_become_transfers_balances_and_refusals(play: Play) -> None:

@@ -147,7 +147,6 @@ async def _send(producer: AIOKafkaProducer, topic: str, balances: pa.RecordBatch
             key="account_id",
             timestamp="updated_at",
             transactional=False,
-            pack=False,
         )
         sent += [await producer.send_batch(each, topic, partition=partition) for each in batches]
     await asyncio.gather(*sent)

@@ -167,6 +167,7 @@ class Book:
                 outcome,
                 rules.partitions,
                 beside=beside_offset(rules.partitions, account),
+                pack_balances=self._settings.store == "rocksdb",
                 traceparent=traceparent,
             )
             delivered = time.monotonic()

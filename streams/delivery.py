@@ -41,6 +41,7 @@ async def deliver(
     partitions: int,
     *,
     beside: str = "",
+    pack_balances: bool = False,
     traceparent: str | None = None,
 ) -> int | None:
     """Commit the outcome of a slice and the offset after it in one transaction.
@@ -53,6 +54,7 @@ async def deliver(
         outcome: Its outcome.
         partitions: How many the topics have.
         beside: A text that goes with the offset.
+        pack_balances: Whether to compress balances.
         traceparent: The span of the slice, which goes with its first transfer, balance and refusal.
 
     Returns:
@@ -65,7 +67,9 @@ async def deliver(
     name = settings.topic
     # Composed before the transaction begins, so that it is open no longer than it needs to be; and
     # on a thread, because the kernels hold no lock: the next slice is stepped meanwhile.
-    transfers, balances = await asyncio.to_thread(composed, outcome, traceparent)
+    transfers, balances = await asyncio.to_thread(
+        composed, outcome, traceparent, pack_balances=pack_balances
+    )
     columns = [(name("transfers"), transfers), (name("account-balances"), balances)]
     source = TopicPartition(name(part.topic), part.partition)
     offset = OffsetAndMetadata(part.next_offset, beside)
@@ -116,12 +120,13 @@ def _failures(producer: AIOKafkaProducer, sent: list[asyncio.Future[Any]]) -> li
 
 
 def composed(
-    outcome: Outcome, traceparent: str | None = None
+    outcome: Outcome, traceparent: str | None = None, *, pack_balances: bool = False
 ) -> tuple[list[ColumnBatch], list[ColumnBatch]]:
     """Return the batches of transfers and of balances.
 
-    Balances go as they are: the hashes in them hardly shrink, compaction keeps one of an account,
-    and packing them took two thirds of what writing them costs.
+    Balances go as they are where accounts are in memory: the hashes in them hardly shrink,
+    compaction keeps one of an account, and packing them took two thirds of what writing them costs.
+    Where accounts are on disk memory is scarce, and the disk takes the time.
     """
     transfers = column_batches(
         "transfer",
@@ -137,7 +142,7 @@ def composed(
         key="account_id",
         timestamp="updated_at",
         transactional=True,
-        pack=False,
+        pack=pack_balances,
         traceparent=traceparent,
     )
     return list(transfers), list(balances)

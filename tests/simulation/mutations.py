@@ -59,7 +59,7 @@ async def _committed_before_sent(
     part: Slice,
     outcome: Outcome,
     partitions: int,
-    **beside: str,
+    **beside: Any,
 ) -> int | None:
     """Commit the offset, and what it stands for in a transaction after it."""
     nothing = replace(

@@ -40,8 +40,6 @@ from schemas.catalogue import shipped
 from schemas.settings import BrokerSettings
 
 P99_MS_BAR: Final = 100.0
-HELD: Final = 0.99
-"""Of a rate, that counts as held: the last answers come after the last request."""
 TOPIC: Final = "charging-sessions"
 SENDER: Final = '[[senders]]\nname = "benchmark"\nprogramme = "cn-charging"\n'
 
@@ -50,25 +48,24 @@ SENDER: Final = '[[senders]]\nname = "benchmark"\nprogramme = "cn-charging"\n'
 class Plan:
     """A load, and the bar it has to hold.
 
+    It is a little above the bar: the last answers come after the last request was due.
+
     Attributes:
         name: What it is.
         rate_per_s: Requests a second.
         records: Of each request.
+        bar_per_s: Records a second that have to be taken in.
     """
 
     name: str
     rate_per_s: int
     records: int
-
-    @property
-    def records_per_s(self) -> int:
-        """Records a second."""
-        return self.rate_per_s * self.records
+    bar_per_s: int
 
 
 PLANS: Final = (
-    Plan(name="single sessions", rate_per_s=2_000, records=1),
-    Plan(name="batches of 500", rate_per_s=100, records=500),
+    Plan(name="single sessions", rate_per_s=2_040, records=1, bar_per_s=2_000),
+    Plan(name="batches of 500", rate_per_s=102, records=500, bar_per_s=50_000),
 )
 
 
@@ -102,9 +99,9 @@ class Taken:
         missed = []
         if found.faults:
             missed.append(f"{plan.name}: answers were {found.faults}")
-        if found.records_per_s < HELD * plan.records_per_s:
+        if found.records_per_s < plan.bar_per_s:
             missed.append(
-                f"{plan.name}: {found.records_per_s:,.0f} records/s, not {plan.records_per_s:,}"
+                f"{plan.name}: {found.records_per_s:,.0f} records/s, not {plan.bar_per_s:,}"
             )
         if found.latencies.p99_ms >= P99_MS_BAR:
             missed.append(f"{plan.name}: p99 {found.latencies.p99_ms:,.1f} ms, not {P99_MS_BAR:g}")
@@ -230,7 +227,7 @@ def sentence(taken: Taken) -> str:
     found, plan = taken.hammered, taken.plan
     faults = f", answers that were not 202: {found.faults}" if found.faults else ""
     return (
-        f"{plan.name}: {found.records_per_s:,.0f} records/s (bar {plan.records_per_s:,}), "
+        f"{plan.name}: {found.records_per_s:,.0f} records/s (bar {plan.bar_per_s:,}), "
         f"{found.latencies.shown} (bar {P99_MS_BAR:g} ms), at most {found.latencies.max_ms:,.0f} "
         f"ms; the gateway used {taken.cores:.2f} cores, "
         f"{taken.on_topic:,} of {found.accepted:,} are on the topic{faults}"
@@ -249,7 +246,7 @@ def section(taken: list[Taken]) -> str:
     """Return the section of RESULTS.md."""
     rows = [
         f"| {one.plan.name} | {one.plan.rate_per_s:,} | {one.hammered.records_per_s:,.0f} | "
-        f"{one.plan.records_per_s:,} | {one.hammered.latencies.p50_ms:,.1f} | "
+        f"{one.plan.bar_per_s:,} | {one.hammered.latencies.p50_ms:,.1f} | "
         f"{one.hammered.latencies.p99_ms:,.1f} | {one.hammered.latencies.max_ms:,.0f} | "
         f"{one.cores:.2f} |"
         for one in taken

@@ -10,6 +10,7 @@ import time
 from typing import Final
 
 from benchmarks.generate import CLASSES, REGIONS
+from benchmarks.measure import BenchmarkError
 from sinks.connect import Client
 from sinks.migrate import migrate
 
@@ -66,7 +67,11 @@ SETTINGS max_block_size = 65536, max_partitions_per_insert_block = 100
 
 
 def fill(client: Client, sessions: int) -> None:
-    """Make the tables, store sessions, and wait until the store has nothing left to merge."""
+    """Make the tables, store sessions, and wait until the store has nothing left to merge.
+
+    Raises:
+        BenchmarkError: It merges for too long, and would do so while it is measured.
+    """
     migrate(client, database=DATABASE)
     client.command(
         FILL.format(
@@ -83,7 +88,9 @@ def fill(client: Client, sessions: int) -> None:
         )
     )
     deadline = time.monotonic() + REST_S_MAX
-    while _count(client, "merges", "true") and time.monotonic() < deadline:
+    while _count(client, "merges", "true"):
+        if time.monotonic() > deadline:
+            raise BenchmarkError(f"the store still merges after {REST_S_MAX:.0f} s")
         time.sleep(0.5)
 
 

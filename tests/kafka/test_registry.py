@@ -32,7 +32,7 @@ pytestmark = pytest.mark.kafka
 
 BOUNDED_S = 120
 COMMAND = (sys.executable, "-m", "cli.main", "schemas")
-BY_CARBONFLOW = len([topic for topic in shipped().topics.values() if topic.record])
+SUBJECTS = len([topic for topic in shipped().topics.values() if topic.record])
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_schemas_go_in_once_and_are_found_again(taken: str, prefix: str) -> None
     assert missing.returncode == 1
     assert f"{prefix}transfers-value lacks transfer v1" in missing.stderr
     first = registered(taken, prefix)
-    assert len(first) == BY_CARBONFLOW
+    assert len(first) == SUBJECTS
     assert all(entry["made"] for entry in first.values())
     assert first["charging-sessions-value"]["ids"] == first["late-charging-sessions-value"]["ids"]
     again = registered(taken, prefix)

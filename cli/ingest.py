@@ -20,7 +20,16 @@ from cli.inputs import (
     read_inputs,
     send_files,
 )
-from cli.parsing import DEMO_DIR, Command, Failure, data_dir_option, folder_option, json_option
+from cli.parsing import (
+    DEMO_DIR,
+    Command,
+    Failure,
+    data_dir_option,
+    events_option,
+    folder_option,
+    json_option,
+    seed_option,
+)
 from cli.programmes import read_programmes
 
 if TYPE_CHECKING:
@@ -87,16 +96,8 @@ def run(
 @click.command(
     epilog="\b\nExamples:\n  carbonflow demo\n  carbonflow demo --events 20000 --data-dir /tmp/demo"
 )
-@click.option(
-    "--events",
-    type=click.IntRange(1, 50_000_000),
-    default=200_000,
-    show_default=True,
-    help="How many events the sample has.",
-)
-@click.option(
-    "--seed", type=int, default=1, show_default=True, help="Another seed, another sample."
-)
+@events_option(200_000)
+@seed_option
 @folder_option(DEMO_DIR)
 @click.option("--keep", is_flag=True, help="Add to what the folder holds instead of starting anew.")
 @click.option("--fresh", is_flag=True, help="Start anew even where the folder holds real books.")

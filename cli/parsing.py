@@ -101,6 +101,24 @@ def folder_option(default: Path) -> Callable[[F], F]:
     )
 
 
+def events_option(default: int) -> Callable[[F], F]:
+    """Return what adds `--events` of the made-up sample, with a default."""
+    return click.option(
+        "--events",
+        type=click.IntRange(1, 50_000_000),
+        default=default,
+        show_default=True,
+        help="How many events the sample has.",
+    )
+
+
+def seed_option(function: F) -> F:
+    """Add `--seed` of the made-up sample."""
+    return click.option(
+        "--seed", type=int, default=1, show_default=True, help="Another seed, another sample."
+    )(function)
+
+
 def data_dir_option(function: F) -> F:
     """Add `--data-dir`."""
     return folder_option(DATA_DIR)(function)

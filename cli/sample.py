@@ -14,7 +14,7 @@ import click
 
 from cli.broker import broker_settings
 from cli.outages import broker_at
-from cli.parsing import data_dir_option, json_option
+from cli.parsing import data_dir_option, events_option, json_option, seed_option
 
 if TYPE_CHECKING:
     from producers.client.columns import CarbonflowProducer
@@ -29,13 +29,7 @@ PORTION_S = 0.2
     epilog="\b\nExamples:\n  carbonflow sample --rate 200\n"
     "  carbonflow sample --events 10000 --rate 1000 --bootstrap kafka:9092"
 )
-@click.option(
-    "--events",
-    type=click.IntRange(1, 50_000_000),
-    default=1_000_000,
-    show_default=True,
-    help="How many events the sample has.",
-)
+@events_option(1_000_000)
 @click.option(
     "--rate",
     type=click.IntRange(1, 1_000_000),
@@ -43,9 +37,7 @@ PORTION_S = 0.2
     show_default=True,
     help="Events a second.",
 )
-@click.option(
-    "--seed", type=int, default=1, show_default=True, help="Another seed, another sample."
-)
+@seed_option
 @click.option(
     "--bootstrap",
     metavar="HOST:PORT",

@@ -17,6 +17,7 @@ import httpx
 
 from schemas.settings import BrokerSettings
 from schemas.singles import decode_one
+from tests.api.gateway.ocpi_session import ENDED, SESSION, place
 from tests.api.gateway.served import files_in
 from tests.end_to_end.command import environment
 from tests.producers.client.sent import arrived, await_that
@@ -114,33 +115,14 @@ def test_a_session_that_was_taken_in_parts_survives_a_kill(
     topics: BrokerSettings, tmp_path: Path
 ) -> None:
     token = files_in(tmp_path)["live"]
-    path = "/ocpi/2.2.1/sessions/BE/BEC/101"
     headers = {"Authorization": f"Token {token}"}
-    started = {
-        "country_code": "BE",
-        "party_id": "BEC",
-        "id": "101",
-        "start_date_time": "2023-06-29T22:39:09Z",
-        "kwh": 0,
-        "cdr_token": {"uid": "123abc", "contract_id": "NL-TST-C12345678-S"},
-        "location_id": "LOC1",
-        "evse_uid": "3256",
-        "status": "ACTIVE",
-        "last_updated": "2023-06-29T22:39:09Z",
-    }
     with process(topics, tmp_path) as (child, url):
-        answer = httpx.put(url + path, headers=headers, json=started)
+        answer = httpx.put(url + place(), headers=headers, json=SESSION)
         assert answer.json()["status_code"] == 1000, answer.text
         os.kill(child.pid, signal.SIGKILL)
         assert child.wait() == -signal.SIGKILL
-    ended = {
-        "kwh": 41.12,
-        "end_date_time": "2023-06-29T23:50:16Z",
-        "status": "COMPLETED",
-        "last_updated": "2023-06-29T23:50:17Z",
-    }
     with process(topics, tmp_path) as (child, url):
-        answer = httpx.patch(url + path, headers=headers, json=ended)
+        answer = httpx.patch(url + place(), headers=headers, json=ENDED)
         assert (answer.status_code, answer.json()["status_code"]) == (200, 1000), answer.text
         child.send_signal(signal.SIGTERM)
         assert child.wait(20) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -11,34 +10,12 @@ from typing import Any, Final
 import pytest
 
 from schemas.settings import BrokerSettings
+from tests.api.gateway.ocpi_session import ENDED, SESSION, place
 from tests.api.gateway.served import Gateway, served
 from tests.producers.adapters.documents import example, needs_data
 from tests.producers.adapters.test_ocpi import cdr
 
 CDRS: Final = "/ocpi/2.2.1/cdrs"
-SESSION: Final[Mapping[str, Any]] = {
-    "country_code": "BE",
-    "party_id": "BEC",
-    "id": "101",
-    "start_date_time": "2023-06-29T22:39:09Z",
-    "kwh": 0,
-    "cdr_token": {"uid": "123abc", "contract_id": "NL-TST-C12345678-S"},
-    "location_id": "LOC1",
-    "evse_uid": "3256",
-    "status": "ACTIVE",
-    "last_updated": "2023-06-29T22:39:09Z",
-}
-ENDED: Final[Mapping[str, Any]] = {
-    "kwh": 41.12,
-    "end_date_time": "2023-06-29T23:50:16Z",
-    "status": "COMPLETED",
-    "last_updated": "2023-06-29T23:50:17Z",
-}
-
-
-def place(number: str = "101", version: str = "2.2.1") -> str:
-    """Return the path of a session."""
-    return f"/ocpi/{version}/sessions/BE/BEC/{number}"
 
 
 def session(**changes: Any) -> dict[str, Any]:

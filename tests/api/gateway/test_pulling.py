@@ -19,9 +19,9 @@ from api.gateway.senders import read_senders
 from api.gateway.settings import GatewaySettings
 from schemas.settings import BrokerSettings
 from schemas.singles import decode_one
+from tests.api.gateway.ocpi_session import ENDED
 from tests.api.gateway.partner import SECRET, Partner
 from tests.api.gateway.served import files_in
-from tests.api.gateway.test_ocpi import ENDED
 from tests.api.gateway.test_ocpi import session as ocpi_session
 from tests.benchmarks.http_servers import beside
 from tests.producers.adapters.documents import example, needs_data

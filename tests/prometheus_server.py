@@ -244,6 +244,21 @@ class PrometheusServer:
                 raise PrometheusError(f"within {s_max:.0f} s not: {what}\n{words}")
             pause.wait(_LOOK_S)
 
+    def scraped_again(self) -> None:
+        """Wait until every target has been scraped after now, and has answered.
+
+        Raises:
+            PrometheusError: One has not within a minute, or the server has ended.
+        """
+        now_s = time.time()
+
+        def answered() -> bool:
+            # A scrape that failed has a time too, and leaves no samples.
+            found = self.query(f"(up == 1) and (timestamp(up) > {now_s})")
+            return 0 < len(found) == len(self.targets())  # Of none it knows in its first moment.
+
+        self.until(answered, "every target is scraped once more")
+
     def _is_ready(self) -> bool:
         try:
             with urlopen(f"{self.url}/-/ready", timeout=5):

@@ -83,10 +83,10 @@ def stored(asked: Asked, seen: Watched, chosen: Choices) -> QueryResult:
 
 def measured(asked: Asked, seen: Watched, chosen: Choices) -> list[dict[str, Any]]:
     """Return what Prometheus answers to a panel over the time of the traffic: its series."""
-    now_s = int(time.time())
-    when = Range(seen.began_s, now_s, 1)
+    to_s = math.ceil(time.time())  # The last step sees the last scrape.
+    when = Range(seen.began_s, to_s, 1)
     expr = promql(asked.text, when, chosen)
-    return seen.prometheus.range(expr, start_s=seen.began_s, end_s=now_s, step_s=1)
+    return seen.prometheus.range(expr, start_s=seen.began_s, end_s=to_s, step_s=1)
 
 
 def values(series: Sequence[Mapping[str, Any]]) -> list[float]:

@@ -100,18 +100,13 @@ def watched(folder: Path) -> Iterator[Watched]:
         now_ms = int(time.time() * 1000)
         _begin(stack, now_ms)
         _ask(gateway, api, _session(1, now_ms))
-        prometheus.until(
-            lambda: (
-                (prometheus.value("count(up == 1)") or 0) == len(targets)
-                and (prometheus.value("sum(carbonflow_transfers_total)") or 0) > 0
-            ),
-            "every process is scraped after it has begun to work",
-        )
+        prometheus.scraped_again()  # Every process has begun to work.
         began_s = int(time.time())
         _go_on(stack, now_ms, prometheus)
+        prometheus.scraped_again()  # A rate needs what was shortly before.
         _ask(gateway, api, _session(2, now_ms))
         stack.settle(_unseen)  # The gateway has let one in.
-        _scraped_again(prometheus)
+        prometheus.scraped_again()
         store = parts.enter_context(
             clickhouse_connect.get_client(
                 interface="chdb", path=stack.store.path, database="carbonflow"
@@ -145,15 +140,6 @@ def _begin(stack: Stack, now_ms: int) -> None:
     _work(stack, [_session(20, now_ms), _session(21, now_ms, energy_wh=-1)], now_ms)
 
 
-def _scraped_again(prometheus: PrometheusServer) -> None:
-    """Wait until every process has been scraped after now."""
-    now_s = time.time()
-    prometheus.until(
-        lambda: (prometheus.value("min(timestamp(up))") or 0) > now_s,
-        "every process is scraped once more",
-    )
-
-
 def _go_on(stack: Stack, now_ms: int, prometheus: PrometheusServer) -> None:
     """Send late events, repeats, broken ones and the sample, and kill the worker in the middle."""
     long_ago = [_session(number, now_ms - 4 * DAY_MS) for number in range(2 * REPEATS)]
@@ -163,7 +149,7 @@ def _go_on(stack: Stack, now_ms: int, prometheus: PrometheusServer) -> None:
     half = len(events) // 2
     stack.run(_send(stack, events[:half]), _unseen)
     stack.settle(_unseen)
-    _scraped_again(prometheus)  # What it has counted dies with it.
+    prometheus.scraped_again()  # What it has counted dies with it.
     os.kill(_worker(), signal.SIGKILL)
     stack.run(_send(stack, events[half:]), _unseen)
     stack.settle(_unseen)

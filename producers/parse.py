@@ -127,8 +127,10 @@ def read_instants(
     """Return the clock's time [ms], its offset from UTC [ms] or NO_OFFSET, and which were read."""
     n = len(texts.begins)
     local_ms, offset_ms = np.zeros(n, dtype=np.int64), np.full(n, NO_OFFSET)
-    good = np.zeros(n, dtype=np.bool_)
-    _instants(texts.data, texts.begins, texts.sizes, pattern, is_iso, local_ms, offset_ms, good)
+    good, part = np.zeros(n, dtype=np.bool_), np.zeros(6, dtype=np.int64)
+    _instants(
+        texts.data, texts.begins, texts.sizes, pattern, is_iso, part, local_ms, offset_ms, good
+    )
     return local_ms, offset_ms, good
 
 
@@ -258,11 +260,12 @@ def _instants(
     sizes: Int64Array,
     pattern: Int64Array,
     is_iso: bool,
+    part: Int64Array,
     local_ms: Int64Array,
     offset_ms: Int64Array,
     good: BoolArray,
 ) -> None:
-    part = np.zeros(6, dtype=np.int64)
+    """Read every row; `part` is room for the six parts of one."""
     for row in range(len(begins)):
         at, end = begins[row], begins[row] + sizes[row]
         part[:] = 0

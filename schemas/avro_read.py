@@ -73,7 +73,10 @@ def read_rows(
     numbers = np.empty((len(fields), n), dtype=np.int64)
     places = np.empty((len(fields), n), dtype=np.int64)
     good = np.empty(n, dtype=np.bool_)
-    k = _scan(data, begins, ends, kinds, nullable, symbols, numbers, places, good)
+    row_numbers, row_places = np.zeros((2, BLOCK_ROWS, len(fields)), dtype=np.int64)
+    k = _scan(
+        data, begins, ends, kinds, nullable, symbols, numbers, places, row_numbers, row_places, good
+    )  # fmt: skip
     columns = [
         _column(field, data, numbers[index, :k], places[index, :k])
         for index, field in enumerate(fields)
@@ -128,12 +131,12 @@ def _scan(
     symbols: Int64Array,
     numbers: Int64Array,
     places: Int64Array,
+    row_numbers: Int64Array,
+    row_places: Int64Array,
     good: BoolArray,
 ) -> int:
     """Read every row; return how many are good, in the first columns of numbers and places."""
     # Rows are read next to each other and turned into columns by the block.
-    row_numbers = np.zeros((BLOCK_ROWS, len(kinds)), dtype=np.int64)
-    row_places = np.zeros((BLOCK_ROWS, len(kinds)), dtype=np.int64)
     done, held = 0, 0
     for row in range(len(begins)):
         at = _row(

@@ -128,6 +128,8 @@ def write(
     count: int,
     key: int,
     time: int,
+    row_numbers: Int64Array,
+    row_sizes: Int64Array,
     lengths: Int64Array,
     out: UInt8Array,
 ) -> tuple[Number, Number]:
@@ -139,8 +141,6 @@ def write(
     takes, if not even that one fits.
     """
     at = 0
-    row_numbers = np.zeros((BLOCK_ROWS, len(kinds)), dtype=np.int64)
-    row_sizes = np.zeros((BLOCK_ROWS, len(kinds)), dtype=np.int64)
     start = np.int64(0)
     for row in range(first, count):
         place = (row - first) % BLOCK_ROWS

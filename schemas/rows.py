@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.avro_read import ARROW, shapes_of
-from schemas.avro_write import NO_FIELD, NULL, ROW, UNCODED, write
+from schemas.avro_write import BLOCK_ROWS, NO_FIELD, NULL, ROW, UNCODED, write
 from schemas.fields import Field
 from schemas.kernel import (
     BoolArray,
@@ -150,11 +150,14 @@ class Rows:
         self, first: int, last: int, bytes_max: int, key: int, time: int, lengths: Int64Array
     ) -> Iterator[tuple[memoryview, int, int]]:
         out = np.empty(min(bytes_max, (last - first) * ROW_BYTES_GUESS), dtype=np.uint8)
+        numbers, sizes = np.zeros((2, BLOCK_ROWS, len(self.kinds)), dtype=np.int64)
         while first < last:
-            end, size = write(*self._layout(), first, last, key, time, lengths, out)
+            end, size = write(*self._layout(), first, last, key, time, numbers, sizes, lengths, out)
             if end == first:  # Not even one fits: this is what it takes.
                 room = np.empty(size, dtype=np.uint8)
-                end, size = write(*self._layout(), first, first + 1, key, time, lengths, room)
+                end, size = write(
+                    *self._layout(), first, first + 1, key, time, numbers, sizes, lengths, room
+                )
                 yield room[:size].data, first, end
             else:
                 yield out[:size].data, first, end

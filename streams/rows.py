@@ -61,10 +61,10 @@ def read(
         if at < 0:
             continue
         row = rows[at]
+        for column in range(width):
+            numbers[at, column] = 0 if row < 0 else row_numbers[row, column]
         if row < 0:
-            numbers[at, :] = 0
             continue
-        numbers[at, :] = row_numbers[row, :]
         there = row_seen_at[row] - offsets[at]
         for to in range(offsets[at], offsets[at + 1]):
             hashes[to] = row_seen[there + to]

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Runs a command as a container would: a root file system that is read-only all over, tmpfs where docker-compose.yml
 # has them, a user that is not root, no capabilities, no new privileges. It needs a mount namespace of its own.
-#   read_only.sh ROOT REPOSITORY UID "TMPFS ..." command ...
+#   read_only.sh ROOT REPOSITORY PYTHON UID "TMPFS ..." command ...
 set -eu
-root=$1 repository=$2 user=$3 folders=$4
-shift 4
+root=$1 repository=$2 python=$3 user=$4 folders=$5
+shift 5
 mount --rbind / "$root"
 mount -o remount,bind,ro "$root"
 for folder in $folders; do
@@ -19,9 +19,17 @@ for folder in $folders; do
     fi
     mount -t tmpfs -o "$options" none "$root$path"
 done
-# The repository is the image here; a tmpfs may have hidden it.
-mkdir -p "$root$repository"
-mount --bind "$repository" "$root$repository"
-mount -o remount,bind,ro "$root$repository"
+# Python may lie where only root may look, in root's home for one: a tmpfs there opens the way.
+path=
+for name in $(echo "$python" | tr / ' '); do
+    path=$path/$name
+    case $(stat -c %A "$path") in *[xt]) ;; *) mount -t tmpfs none "$root$path"; break ;; esac
+done
+# Both are the image here; a tmpfs may have hidden them.
+for path in "$python" "$repository"; do
+    mkdir -p "$root$path"
+    mount --bind "$path" "$root$path"
+    mount -o remount,bind,ro "$root$path"
+done
 exec chroot "$root" setpriv --reuid "$user" --regid "$user" --clear-groups \
     --bounding-set=-all --inh-caps=-all --no-new-privs "$@"

@@ -103,7 +103,7 @@ class Containers:
         root = self.folder / f"{service}-{uuid4().hex[:8]}"
         root.mkdir()
         folders = " ".join(SERVICES[service]["tmpfs"])
-        inside = [*UNSHARE, str(SCRIPT), str(root), str(ROOT), user(), folders]
+        inside = [*UNSHARE, str(SCRIPT), str(root), str(ROOT), sys.base_prefix, user(), folders]
         given = {**SERVICES[service].get("environment", {}), **self.environ}
         given.pop("CARBONFLOW_SCHEMA_REGISTRY_URL", None)  # None stands outside; the ids are known.
         variables = {

@@ -1,8 +1,7 @@
 """The loops that write Avro values and Kafka records; see `rows` for what they are given.
 
 Columns are turned into rows by the block, so that what a row needs lies together when it is
-written: to take every field from a column of its own costs three times as much. The arguments are
-the parts of `rows.Layout`.
+written: to take every part from a column of its own costs three times as much.
 """
 
 from __future__ import annotations
@@ -11,32 +10,36 @@ from typing import Final
 
 import numpy as np
 
-from schemas.avro_read import BOOLEAN, BYTES, ENUM, STRING
 from schemas.kernel import (
     BoolArray,
     Int64Array,
     Number,
     UInt8Array,
     copy_bytes,
+    inlined,
     kernel,
     varint_bytes,
     write_varint,
 )
 
+WORD, TEXT, NUMBER = 0, 1, 2
+"""Kinds of parts: bytes that are encoded already, text whose size goes before it, a number."""
+
 NULL: Final = -1
 ROW: Final = -1
+FIRST: Final = -2
 UNCODED: Final = -1
-NO_FIELD: Final = -1
+NOWHERE: Final = -1
 BLOCK_ROWS: Final = 64
 """Rows that are laid out at a time; they and their columns stay in the nearest cache."""
 
 
-@kernel
+@inlined
 def _load(
     columns: Int64Array,
-    steps: Int64Array,
     words: Int64Array,
     numbers: Int64Array,
+    base: int,
     begins: Int64Array,
     sizes: Int64Array,
     first: int,
@@ -45,135 +48,156 @@ def _load(
     row_sizes: Int64Array,
 ) -> None:
     """Turn a block of columns into rows, where they are next to each other."""
-    for field in range(len(columns)):
-        column, step, word = columns[field], steps[field], words[field]
+    for part in range(len(columns)):
+        column, word = columns[part], words[part]
         for row in range(first, end):
-            number = row if column == ROW else numbers[column + row * step]
+            number = np.int64(row)
+            if column >= 0:
+                number = numbers[column, row - base]
+            elif column == FIRST:
+                number = np.int64(0)
             if word == UNCODED:
-                row_numbers[row - first, field] = number
+                row_numbers[row - first, part] = number
             else:
-                row_numbers[row - first, field] = begins[word + number]
-                row_sizes[row - first, field] = sizes[word + number]
+                row_numbers[row - first, part] = begins[word + number]
+                row_sizes[row - first, part] = sizes[word + number]
 
 
-@kernel
+@inlined
 def _value_bytes(
-    head: UInt8Array,
-    kinds: Int64Array,
-    nullable: BoolArray,
-    numbers: Int64Array,
-    sizes: Int64Array,
+    kinds: Int64Array, nullable: BoolArray, numbers: Int64Array, sizes: Int64Array, row: int
 ) -> int:
-    """Return how many bytes a value takes, given number and size of each field."""
-    total = len(head)
-    for field in range(len(kinds)):
-        kind, number, size = kinds[field], numbers[field], sizes[field]
-        if nullable[field]:
+    """Return how many bytes a value takes, given number and size of each part."""
+    total = 0
+    for part in range(len(kinds)):
+        kind, size = kinds[part], sizes[row, part]
+        if nullable[part]:
             total += 1
             if size == NULL:
                 continue
-        if kind in (STRING, BYTES):
+        if kind == WORD:
+            total += size
+        elif kind == TEXT:
             total += varint_bytes(size) + size
-        elif kind in (BOOLEAN, ENUM):
-            total += 1
         else:
-            total += varint_bytes(number)
+            total += varint_bytes(numbers[row, part])
     return total
 
 
-@kernel
+@inlined
 def _write_value(
-    head: UInt8Array,
     kinds: Int64Array,
     nullable: BoolArray,
     pool: UInt8Array,
     numbers: Int64Array,
     sizes: Int64Array,
+    row: int,
     out: UInt8Array,
     at: int,
 ) -> int:
     """Write a value and return the position behind it."""
-    at = copy_bytes(out, at, head, 0, len(head))
-    for field in range(len(kinds)):
-        kind, number, size = kinds[field], numbers[field], sizes[field]
-        if nullable[field]:
+    for part in range(len(kinds)):
+        kind, number, size = kinds[part], numbers[row, part], sizes[row, part]
+        if nullable[part]:
             out[at] = 0 if size == NULL else 2
             at += 1
             if size == NULL:
                 continue
-        if kind in (STRING, BYTES):
-            at = write_varint(out, at, size)
-            at = copy_bytes(out, at, pool, number, size)
-        elif kind == BOOLEAN:
-            out[at] = number
-            at += 1
-        else:
+        if kind == NUMBER:
             at = write_varint(out, at, number)
+        else:
+            if kind == TEXT:
+                at = write_varint(out, at, size)
+            at = copy_bytes(out, at, pool, number, size)
     return at
 
 
 @kernel
 def write(
-    head: UInt8Array,
     kinds: Int64Array,
     nullable: BoolArray,
     columns: Int64Array,
-    steps: Int64Array,
     words: Int64Array,
-    numbers: Int64Array,
     begins: Int64Array,
     sizes: Int64Array,
     pool: UInt8Array,
-    first: int,
-    count: int,
     key: int,
     time: int,
+    numbers: Int64Array,
+    base: int,
     row_numbers: Int64Array,
     row_sizes: Int64Array,
+    begin: int,
+    first: int,
+    end: int,
+    start_ms: int,
     lengths: Int64Array,
     out: UInt8Array,
+    at: int,
 ) -> tuple[Number, Number]:
     """Write rows while they fit: values, or records if there is a key.
 
     Without a time all records have that of their batch.
 
-    Returns the row behind the last and the bytes they take; or the first row and the bytes it
-    takes, if not even that one fits.
+    Args:
+        kinds: As all up to `time`, a part of `rows.Rows`.
+        nullable: ...
+        columns: ...
+        words: ...
+        begins: ...
+        sizes: ...
+        pool: ...
+        key: ...
+        time: ...
+        numbers: The columns of some rows, shape (columns, rows).
+        base: The first of those rows.
+        row_numbers: Room for a block, shape (BLOCK_ROWS, parts).
+        row_sizes: The same.
+        begin: The first row of the batch.
+        first: The first row to write.
+        end: The row behind the last.
+        start_ms: The time of the batch's first row.
+        lengths: Takes how many bytes the value of each row takes, shape (n,).
+        out: Takes the bytes.
+        at: Where they go on.
+
+    Returns:
+        The row behind the last and the position behind it; or the first row and the bytes it takes,
+        if not even that one fits.
     """
-    at = 0
-    start = np.int64(0)
-    for row in range(first, count):
+    for row in range(first, end):
         place = (row - first) % BLOCK_ROWS
         if place == 0:
-            end = min(row + BLOCK_ROWS, count)
-            _load(columns, steps, words, numbers, begins, sizes, row, end, row_numbers, row_sizes)
-        own_numbers, own_sizes = row_numbers[place], row_sizes[place]
-        length = _value_bytes(head, kinds, nullable, own_numbers, own_sizes)
+            behind = min(row + BLOCK_ROWS, end)
+            _load(
+                columns, words, numbers, base, begins, sizes, row, behind, row_numbers, row_sizes
+            )  # fmt: skip
+        length = _value_bytes(kinds, nullable, row_numbers, row_sizes, place)
         lengths[row] = length
         needed = length
-        if key != NO_FIELD:
-            delta: Number = np.int64(0)
-            size = own_sizes[key]
-            if time != NO_FIELD:
-                if row == first:
-                    start = own_numbers[time]
-                delta = own_numbers[time] - start
+        delta: Number = np.int64(0)
+        size: Number = np.int64(0)
+        inner: Number = np.int64(0)
+        if key != NOWHERE:
+            size = row_sizes[place, key]
+            if time != NOWHERE:
+                delta = row_numbers[place, time] - start_ms
             # Attributes and number of headers are a byte each.
-            inner = 2 + varint_bytes(delta) + varint_bytes(row - first)
+            inner = 2 + varint_bytes(delta) + varint_bytes(row - begin)
             inner += varint_bytes(size) + size + varint_bytes(length) + length
             needed = varint_bytes(inner) + inner
         if at + needed > len(out):
-            return (row, at) if row > first else (row, needed)
-        if key != NO_FIELD:
+            return (row, at) if row > begin else (row, needed)
+        if key != NOWHERE:
             at = write_varint(out, at, inner)
             out[at] = 0
             at = write_varint(out, at + 1, delta)
-            at = write_varint(out, at, row - first)
+            at = write_varint(out, at, row - begin)
             at = write_varint(out, at, size)
-            at = copy_bytes(out, at, pool, own_numbers[key], size)
+            at = copy_bytes(out, at, pool, row_numbers[place, key], size)
             at = write_varint(out, at, length)
-        at = _write_value(head, kinds, nullable, pool, own_numbers, own_sizes, out, at)
-        if key != NO_FIELD:
+        at = _write_value(kinds, nullable, pool, row_numbers, row_sizes, place, out, at)
+        if key != NOWHERE:
             out[at] = 0
             at += 1
-    return count, at
+    return end, at

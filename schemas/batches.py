@@ -9,8 +9,7 @@ aiokafka itself would make).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -19,13 +18,12 @@ from aiokafka.codec import snappy_encode
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from schemas.avro_write import NO_FIELD
 from schemas.catalogue import used
 from schemas.fields import fields_of
 from schemas.framing import VALUE_BYTES_MAX, frame
-from schemas.kernel import Int64Array
 from schemas.partition import partitions_of
 from schemas.rows import Rows
+from schemas.spoken import varint
 from schemas.traceparents import TRACEPARENT
 
 BATCH_BYTES_MAX: Final = VALUE_BYTES_MAX
@@ -33,9 +31,6 @@ BATCH_BYTES_MAX: Final = VALUE_BYTES_MAX
 
 PACKED_TIMES: Final = 3
 """A batch is filled with so many times the bytes, because they shrink: the fewer, the cheaper."""
-
-ROWS_MAX: Final = 8192
-"""Rows that are taken apart at a time: columns of all would take more memory than anything else."""
 
 SNAPPY: Final = 2
 """aiokafka's number of the codec. Repeated names shrink to a fifth for little time."""
@@ -118,16 +113,9 @@ def column_batches(
         ValueError: The columns are not those of the record.
     """
     schema = used().newest(record)
-    fields = fields_of(schema)
-    names = [field.name for field in fields]
-    time = names.index(timestamp)
-    made = _Making(names.index(key), time, transactional, bytes_max, pack, traceparent)
-    packed_times = PACKED_TIMES if pack else 1
-    for at in range(0, batch.num_rows, ROWS_MAX):
-        rows = Rows.of(batch.slice(at, ROWS_MAX), fields, frame(schema.schema_id))
-        times = rows.column(time)
-        yield from made.batches(rows, 0, len(rows), partial(_span, times), packed_times)
-        made = replace(made, traceparent=None)
+    rows = Rows.of(batch, fields_of(schema), frame(schema.schema_id), key=key, time=timestamp)
+    made = _Making(transactional, bytes_max, pack, traceparent)
+    yield from made.batches(rows, 0, len(rows), rows.span, PACKED_TIMES if pack else 1)
 
 
 def partitioned_batches(
@@ -153,23 +141,17 @@ def partitioned_batches(
         ValueError: The columns are not those of the record, or a key is null.
     """
     schema = used().newest(record)
-    fields = fields_of(schema)
     keys = batch.column(key)
     found = partitions_of(keys.cast(pa.string()), partitions)
     order = np.argsort(found, kind="stable")
     ends = np.cumsum(np.bincount(found, minlength=partitions)).tolist()
-    rows = Rows.of(batch.take(pa.array(order)), fields, frame(schema.schema_id))
-    place = [field.name for field in fields].index(key)
-    made = _Making(place, NO_FIELD, False, bytes_max)
+    rows = Rows.of(batch.take(pa.array(order)), fields_of(schema), frame(schema.schema_id), key=key)
+    made = _Making(False, bytes_max)
     begin = 0
     for partition, end in enumerate(ends):
         for each in made.batches(rows, begin, end, lambda _first, _end: (timestamp_ms,) * 2):
             yield partition, each
         begin = end
-
-
-def _span(times: Int64Array, first: int, end: int) -> tuple[int, int]:
-    return int(times[first]), int(times[first:end].max())
 
 
 def _headed(records: memoryview, traceparent: str) -> memoryview:
@@ -182,26 +164,15 @@ def _headed(records: memoryview, traceparent: str) -> memoryview:
     body = records[at : at + value // 2]
     assert body[-1] == 0, "the first record has no headers yet"
     name, named = TRACEPARENT.encode(), traceparent.encode()
-    header = b"".join((_varint(1), _varint(len(name)), name, _varint(len(named)), named))
-    first = (_varint(len(body) - 1 + len(header)), body[:-1], header)
+    header = b"".join((varint(1), varint(len(name)), name, varint(len(named)), named))
+    first = (varint(len(body) - 1 + len(header)), body[:-1], header)
     return memoryview(b"".join((*first, records[at + len(body) :])))
-
-
-def _varint(number: int) -> bytes:
-    """Return a number that is not negative as a zigzag varint."""
-    value, out = number * 2, bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*out, value))
 
 
 @dataclass(frozen=True, slots=True)
 class _Making:
-    """How batches are made of rows: fields that are key and time, and how large they may be."""
+    """How batches are made of rows, and how large they may be."""
 
-    key: int
-    time: int
     transactional: bool
     bytes_max: int
     pack: bool = True
@@ -225,7 +196,7 @@ class _Making:
             times: How much smaller they are expected to get.
         """
         for records, begin, behind in rows.records(
-            key=self.key, time=self.time, bytes_max=self.bytes_max * times, first=first, end=end
+            bytes_max=self.bytes_max * times, first=first, end=end
         ):
             if self.traceparent is not None and begin == 0:
                 records = _headed(records, self.traceparent)  # noqa: PLW2901

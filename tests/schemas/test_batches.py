@@ -1,8 +1,11 @@
 """Batches made from columns are byte for byte what aiokafka makes record by record."""
 
 import json
+from dataclasses import replace
+from io import BytesIO
 from secrets import token_hex
 
+import fastavro
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -14,11 +17,12 @@ from hypothesis import strategies as st
 from schemas.batches import column_batches, partitioned_batches
 from schemas.catalogue import AvroSchema, shipped
 from schemas.columns import arrow_schema, encode
-from schemas.fields import fields_of
+from schemas.fields import Field, fields_of
 from schemas.framing import FRAME_BYTES
 from schemas.partition import partition_of
 from schemas.rows import Rows
 from schemas.singles import encode_one
+from schemas.spoken import WORDS_MAX
 
 HEAD = b"\x00\x00\x00\x00\x5a"
 SAID = AvroSchema(
@@ -65,8 +69,8 @@ def by_columns(messages: list[Message], bytes_max: int) -> list[tuple[int, bytes
             "at": pa.array(np.array(at), pa.timestamp("ms")),
         }
     )
-    rows = Rows.of(batch, fields_of(SAID), HEAD)
-    pieces = rows.records(key=0, time=2, bytes_max=bytes_max)
+    rows = Rows.of(batch, fields_of(SAID), HEAD, key="who", time="at")
+    pieces = rows.records(bytes_max=bytes_max)
     return [(end - first, bytes(records)) for records, first, end in pieces]
 
 
@@ -209,12 +213,86 @@ def test_a_row_without_a_key_has_no_partition() -> None:
         )
 
 
-def test_no_rows_make_no_batch() -> None:
+@pytest.mark.parametrize("coded", [True, False])
+def test_no_rows_make_no_batch(coded: bool) -> None:
+    none = balances(1).slice(0, 0)
+    if coded:
+        names = pa.array([], pa.string()).dictionary_encode()
+        none = none.set_column(none.schema.get_field_index("programme"), "programme", names)
     made = column_batches(
         "account_balance",
-        balances(1).slice(0, 0),
+        none,
         key="account_id",
         timestamp="updated_at",
         transactional=True,
     )
     assert list(made) == []
+
+
+def written(fields: list[Field], columns: dict[str, pa.Array]) -> list[bytes]:
+    """Write columns as they are, and with all that may be one as a dictionary."""
+    batch = pa.RecordBatch.from_pydict(columns)
+    coded = {
+        name: column if pa.types.is_boolean(column.type) else column.dictionary_encode()
+        for name, column in columns.items()
+    }
+    values = Rows.of(batch, fields, HEAD).values()
+    assert Rows.of(pa.RecordBatch.from_pydict(coded), fields, HEAD).values() == values
+    return values
+
+
+WORDS = Field(name="words", kind="string", doc="", nullable=True)
+NUMBER = Field(name="number", kind="long", doc="", nullable=True)
+FLAG = Field(name="flag", kind="boolean", doc="", nullable=True)
+SYMBOL = Field(name="symbol", kind="enum", doc="", symbols=("a", "b", "c"), nullable=True)
+VALUES = st.tuples(
+    st.none() | st.sampled_from(["", "word", "w" * 200]),
+    st.none() | st.sampled_from([0, -1, 2**63 - 1, -(2**63)]),
+    st.none() | st.booleans(),
+    st.none() | st.sampled_from("abc"),
+)
+
+
+@given(st.lists(VALUES, max_size=300), st.permutations([0, 1, 2, 3, 0, 2]))
+def test_words_that_are_said_together_are_written_one_by_one(
+    values: list[tuple[str | None, int | None, bool | None, str | None]], order: list[int]
+) -> None:
+    # Few values in many rows: most fields are said together, in any order and with nulls.
+    kinds = (pa.string(), pa.int64(), pa.bool_(), pa.string())
+    fields, columns = [], {}
+    for number, which in enumerate(order):
+        field = (WORDS, NUMBER, FLAG, SYMBOL)[which]
+        fields.append(replace(field, name=f"{field.name}_{number}"))
+        columns[fields[-1].name] = pa.array([value[which] for value in values], kinds[which])
+    schema = {
+        "type": "record",
+        "name": "Said",
+        "fields": [{"name": field.name, "type": ["null", avro(field)]} for field in fields],
+    }
+    expected = []
+    for row in pa.RecordBatch.from_pydict(columns).to_pylist():
+        out = BytesIO()
+        fastavro.schemaless_writer(out, schema, row)
+        expected.append(HEAD + out.getvalue())
+    assert written(fields, columns) == expected
+
+
+def avro(field: Field) -> object:
+    if field.kind != "enum":
+        return field.kind
+    return {"type": "enum", "name": field.name, "symbols": list(field.symbols)}
+
+
+def test_more_pairs_than_are_looked_through_are_written_all_the_same() -> None:
+    n = 4 * WORDS_MAX
+    left, right = (np.arange(n) % 97, np.arange(n) % 101)
+    field = Field(name="left", kind="string", doc="")
+    columns = {
+        "left": pa.array([f"left {i}" for i in left]),
+        "right": pa.array([f"right {i}" for i in right]),
+    }
+    values = written([field, replace(field, name="right")], columns)
+    texts = [
+        (f"left {i}".encode(), f"right {j}".encode()) for i, j in zip(left, right, strict=True)
+    ]
+    assert values == [HEAD + bytes([2 * len(a)]) + a + bytes([2 * len(b)]) + b for a, b in texts]

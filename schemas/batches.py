@@ -14,13 +14,13 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from aiokafka.codec import snappy_encode
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from schemas.catalogue import used
 from schemas.fields import fields_of
 from schemas.framing import VALUE_BYTES_MAX, frame
+from schemas.packing import SNAPPY, packed
 from schemas.partition import partitions_of
 from schemas.rows import Rows
 from schemas.spoken import varint
@@ -31,9 +31,6 @@ BATCH_BYTES_MAX: Final = VALUE_BYTES_MAX
 
 PACKED_TIMES: Final = 3
 """A batch is filled with so many times the bytes, because they shrink: the fewer, the cheaper."""
-
-SNAPPY: Final = 2
-"""aiokafka's number of the codec. Repeated names shrink to a fifth for little time."""
 
 
 class _Builder(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
@@ -69,10 +66,10 @@ class ColumnBatch(BatchBuilder):  # type: ignore[misc]
         transactional: bool,
         pack: bool = True,
     ) -> None:
-        packed = snappy_encode(records) if pack else records
+        shrunk = packed(records) if pack else records
         builder = _Builder(2, SNAPPY, transactional, -1, -1, 0, len(records))
-        builder._packed = len(packed) < len(records)
-        builder._buffer += packed if builder._packed else records
+        builder._packed = len(shrunk) < len(records)
+        builder._buffer += shrunk if builder._packed else records
         builder._num_records = count
         builder._last_offset = count - 1
         builder._first_timestamp = first_timestamp_ms

@@ -19,8 +19,8 @@ from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 from aiokafka.record.util import calc_crc32c
 
 from schemas.kernel import BROKEN, Int64Array, Number, UInt8Array, bytes_of, kernel, read_varint
+from schemas.packing import UNPACKED_BYTES_MAX, unpacked
 from schemas.raw import NULL, Raw
-from schemas.unpacking import UNPACKED_BYTES_MAX, unpacked
 
 HEADER_BYTES: Final = 61
 CHECKED_FROM: Final = 21

@@ -17,9 +17,10 @@ import pyarrow as pa
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from carbon.refusal import REFUSALS
-from schemas.batches import BATCH_BYTES_MAX, SNAPPY, ColumnBatch
+from schemas.batches import BATCH_BYTES_MAX, ColumnBatch
 from schemas.catalogue import LATE_OF
 from schemas.columns import decode
+from schemas.packing import SNAPPY
 from schemas.partition import partition_of
 from schemas.raw import Raw
 from schemas.records import RecordColumns

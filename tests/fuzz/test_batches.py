@@ -18,8 +18,8 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.record.util import calc_crc32c
 
+from schemas.packing import UNPACKED_BYTES_MAX
 from schemas.records import RecordColumns, Records
-from schemas.unpacking import UNPACKED_BYTES_MAX
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 DECODERS: Final = {GZIP: gzip_decode, SNAPPY: snappy_decode, LZ4: lz4_decode, ZSTD: zstd_decode}

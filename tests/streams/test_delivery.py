@@ -12,8 +12,9 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
 from carbon.limits import FOREVER_MS, TEXT_BYTES_MAX
-from schemas.batches import BATCH_BYTES_MAX, SNAPPY
+from schemas.batches import BATCH_BYTES_MAX
 from schemas.catalogue import LATE_OF
+from schemas.packing import SNAPPY
 from schemas.partition import partition_of
 from schemas.records import RecordColumns
 from schemas.traceparents import TRACEPARENT

@@ -1,4 +1,4 @@
-"""Unpacking: the records of a compressed batch, and never more than a limit of them.
+"""Packing: the records of a batch, compressed and back, and never more than a limit of them.
 
 Ten kilobytes of zstd can stand for hundreds of megabytes, and four bytes of snappy can ask for four
 gigabytes. Who writes to a topic decides what it is read with, so a batch is unpacked into room of a
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import cramjam
 import numpy as np
+import pyarrow as pa
 from aiokafka.errors import CorruptRecordException
 
 from schemas.kernel import UInt8Array, bytes_of
@@ -24,6 +25,11 @@ UNPACKED_BYTES_MAX: Final = 64 << 20
 """Records of one batch; brokers take a packed one of 1 MiB unless they are told otherwise."""
 
 SNAPPY: Final = 2
+"""aiokafka's number of the codec. Repeated names shrink to a fifth for little time."""
+
+BLOCK_BYTES: Final = 64 << 10
+"""How much snappy looks back over; smaller blocks than that take longer and shrink less."""
+
 INTO: Final[Mapping[int, Callable[[Any, Any], int]]] = {
     1: cramjam.gzip.decompress_into,
     3: cramjam.lz4.decompress_into,
@@ -34,6 +40,16 @@ USUAL_RATIO: Final = 16
 
 XERIAL: Final = b"\x82SNAPPY\0" + struct.pack(">ii", 1, 1)
 """Begins a stream in blocks; the numbers are its version and the least that can read it."""
+
+
+def packed(records: memoryview) -> bytes:
+    """Return records compressed with snappy, in the blocks in which clients of Java want them."""
+    # Arrow's is Google's own, which takes a fifth less than the one that aiokafka would use.
+    snappy, parts = pa.Codec("snappy"), [XERIAL]
+    for at in range(0, len(records), BLOCK_BYTES):
+        block = snappy.compress(records[at : at + BLOCK_BYTES])
+        parts += (struct.pack(">I", block.size), block)
+    return b"".join(parts)
 
 
 def unpacked(codec: int, packed: bytes) -> UInt8Array:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
 from schemas.fetching import FETCH_WAIT_MS_MAX
 from schemas.settings import BrokerSettings
+
+SLICE_RECORDS_MAX: Final = {"memory": 65_536, "rocksdb": 8_192}
+"""The larger a slice, the less a record costs; with accounts on disk there is memory for few."""
+
+RECORD_BYTES: Final = 256
+"""More than a session or a trip takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +31,9 @@ class WorkerSettings(BrokerSettings):
         store_bytes_max: Memory of RocksDB's caches and buffers, for all partitions together.
         metrics_port: Port of the Prometheus endpoint; 0 switches it off.
         metrics_host: Address it listens on.
-        slice_records_max: Records of one slice.
+        slice_records_max: Records of one slice; 0 is what the store leaves memory for.
         slice_ms_max: How long a slice should take; those that take longer get fewer records.
-        slice_bytes_max: Bytes fetched from one partition at a time.
+        slice_bytes_max: Bytes fetched from one partition at a time; 0 is enough for a slice.
         buffer_slices_max: Slices that wait for the worker before partitions are paused.
         fetch_wait_ms_max: How long a broker may hold a fetch that finds nothing.
         fetch_apart_ms: How far apart fetches begin while no backlog waits: the further, the larger
@@ -52,9 +58,9 @@ class WorkerSettings(BrokerSettings):
     store_bytes_max: int = 32 << 20
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
-    slice_records_max: int = 16_384
-    slice_ms_max: int = 100
-    slice_bytes_max: int = 4 << 20
+    slice_records_max: int = 0
+    slice_ms_max: int = 500
+    slice_bytes_max: int = 0
     buffer_slices_max: int = 8
     fetch_wait_ms_max: int = FETCH_WAIT_MS_MAX
     fetch_apart_ms: int = 100
@@ -68,6 +74,14 @@ class WorkerSettings(BrokerSettings):
     breaker_share: float = 0.5
     breaker_share_records: int = 10_000
     breaker_hold_s: int = 60
+
+    def __post_init__(self) -> None:
+        """Fill in what follows from other settings."""
+        BrokerSettings.__post_init__(self)  # `super` does not know a class with slots.
+        if not self.slice_records_max:
+            object.__setattr__(self, "slice_records_max", SLICE_RECORDS_MAX[self.store])
+        if not self.slice_bytes_max:
+            object.__setattr__(self, "slice_bytes_max", RECORD_BYTES * self.slice_records_max)
 
     @property
     def source_topics(self) -> tuple[str, ...]:

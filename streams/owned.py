@@ -40,8 +40,8 @@ log = logging.getLogger("carbonflow.worker")
 SLOW_S: Final = 1.0
 """A slice that takes longer is told about."""
 
-SLICES_AT_ONCE: Final = 2
-"""Full slices in work at a time: one is stepped while the broker commits the other."""
+SLICES_AT_ONCE: Final = 3
+"""Full slices in work at a time: one is read, one stepped and one delivered meanwhile."""
 
 
 class Owned:

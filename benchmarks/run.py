@@ -1,9 +1,8 @@
 """`python -m benchmarks.run`: the job on Carbonflow and on its peers, in turns, on one broker.
 
 On the embedded broker run our worker, plain Faust, Quix Streams, Bytewax and a consumer that does
-nothing. `--full` runs all of them and Kafka Streams on a real Apache Kafka, too, with more records,
-since a JVM needs some to warm up. Ours is timed over the whole load, the others over fifteen
-seconds at most.
+nothing. `--full` runs all of them and Kafka Streams on a real Apache Kafka, too. Ours is timed over
+the whole load, the others over fifteen seconds at most.
 
 Prints medians, spread and ratios, and writes them to `benchmarks/RESULTS.md` and
 `benchmarks/results.json`. Exit status 1 if a ratio is below its bar. `--quick`, `--only` and
@@ -11,7 +10,6 @@ Prints medians, spread and ratios, and writes them to `benchmarks/RESULTS.md` an
 """
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +25,6 @@ from benchmarks.surroundings import machine, surroundings, versions
 from benchmarks.trial import Trial, run
 from tests.kafka.server import KafkaNodeError
 
-FULL_TIMES: Final = 4
 QUICK_EVENTS: Final = 60_000
 QUICK_WINDOW_S: Final = 4.0
 WIDTH_MIN: Final = 120
@@ -35,10 +32,10 @@ SECTIONS: Final = {"embedded": "peers", "kafka": "peers-kafka"}
 
 
 @click.command(help="Measure Carbonflow against its peers: same broker, same records.")
-@click.option("--events", default=300_000, show_default=True, help="Records of one run.")
+@click.option("--events", default=1_200_000, show_default=True, help="Records of one run.")
 @click.option("--rounds", default=3, show_default=True, help="Runs of each contestant.")
 @click.option("--skew", default=0.5, show_default=True, help="Zipf exponent of the accounts.")
-@click.option("--full", is_flag=True, help="On Apache Kafka, too, with four times the records.")
+@click.option("--full", is_flag=True, help="On Apache Kafka, too.")
 @click.option("--quick", is_flag=True, help="One small round, without a bar: does it run?")
 @click.option("--bootstrap", help="A running Kafka instead of a broker of its own.")
 @click.option(
@@ -103,7 +100,7 @@ def trials(load: Load, full: bool, bootstrap: str | None) -> list[Trial]:
         key="kafka",
         broker=apache,
         contestants=ON_KAFKA,
-        load=replace(load, events=load.events * FULL_TIMES),
+        load=load,
         judged=frozenset({KAFKA_STREAMS.name}),
     )
     return [quickly, fully] if full else [quickly]

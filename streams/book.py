@@ -30,7 +30,7 @@ from schemas.fetching import fetch_columns
 from schemas.log_events import tell
 from streams.breaker import Breaker
 from streams.delivery import deliver
-from streams.read import read
+from streams.read import ReadSlice, read
 from streams.recall import beside_offset
 from streams.restore import RETRY_S, restore
 from streams.settings import WorkerSettings
@@ -152,9 +152,10 @@ class Book:
                     self._settings, part, self.next_offset[part.topic], fresh.begin
                 )
             began = time.monotonic()
-            taken = await asyncio.to_thread(read, fresh)
-            was_read = time.monotonic()
-            outcome = step(taken, self.accounts, rules)
+            # On a thread: the loop has the broker to talk to for other slices.
+            taken, was_read, outcome = await asyncio.to_thread(
+                _stepped, fresh, self.accounts, rules
+            )
             self._breaker.check(taken, outcome)
             account = self._breaker.kept(int(time.time() * 1_000_000))
             del taken  # Its columns would be kept until all is delivered.
@@ -190,6 +191,12 @@ class Book:
                 self.accounts.close()
             finally:
                 await asyncio.wait_for(self._producer.stop(), CLOSE_WAIT_S_MAX)
+
+
+def _stepped(part: Slice, accounts: AccountStore, rules: Rules) -> tuple[ReadSlice, float, Outcome]:
+    """Return a slice as it was read, when that was done, and what comes of it."""
+    taken = read(part)
+    return taken, time.monotonic(), step(taken, accounts, rules)
 
 
 async def _settled(settings: WorkerSettings, partition: int) -> None:

@@ -1,7 +1,7 @@
 """Reading: what the records of a slice say, before accounts or rules are asked about them. Pure.
 
-Most of it is done by kernels that hold no lock, so a worker reads one partition's slice on a
-thread while it steps that of another.
+Most of it is done by kernels that hold no lock, so a worker reads one partition's slice while it
+steps that of another.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ from schemas.traceparents import TRACEPARENT, Headers, headers_of, is_traceparen
 from streams.slice import Slice
 from streams.step import Outcome
 
+WRITTEN_TOPICS: Final = ("transfers", "account-balances", "refusals")
+
 KEY_BYTES_MAX: Final = 100_000
 """What a refusal carries of a key at most; with the largest value it fits into a message."""
 

@@ -31,6 +31,7 @@ from schemas.reaching import denied, obstacle
 from schemas.tracing import Tracing
 from sinks.connect import StoreSettings
 from streams.allocator import keep_little
+from streams.delivery import WRITTEN_TOPICS
 from streams.factors import LiveRules
 from streams.limit import SliceLimit
 from streams.lookup import Lookup
@@ -43,7 +44,6 @@ from streams.warm import warm_up
 
 log = logging.getLogger("carbonflow.worker")
 
-WRITTEN_TOPICS: Final = ("transfers", "account-balances", "refusals")
 POLL_S: Final = 0.5
 NOT_JOINED: Final = "the group has not taken it in yet"
 

@@ -25,8 +25,7 @@ from schemas.partition import partition_of
 from schemas.plain import plain_examples
 from schemas.traceparents import TRACEPARENT
 from streams.accounts import Accounts
-from streams.delivery import messages_astray, messages_late, messages_of_refusals
-from streams.worker import WRITTEN_TOPICS
+from streams.delivery import WRITTEN_TOPICS, messages_astray, messages_late, messages_of_refusals
 from tests.streams.scene import DAY_MS, NOW_MS, Event, event, part_of, rules, session, work
 
 ROOT: Final = Path(__file__).resolve().parents[1]

@@ -305,11 +305,12 @@ def _columns(batch: pa.RecordBatch, fields: Sequence[Field]) -> list[Any]:
     columns = []
     for field in fields:
         column = batch.column(field.name)
-        if column.null_count and not field.nullable:
+        coded = isinstance(column, pa.DictionaryArray)
+        if not field.nullable and (column.null_count or (coded and column.dictionary.null_count)):
             raise ValueError(f"{field.name} has nulls")
         kind = ARROW[field.kind]
-        coded = isinstance(column, pa.DictionaryArray) and column.type.value_type == kind
-        columns.append(column if coded or column.type == kind else column.cast(kind))
+        fits = column.type == kind or (coded and column.type.value_type == kind)
+        columns.append(column if fits else column.cast(kind))
     return columns
 
 

@@ -32,7 +32,7 @@ from schemas.settings import variables
 from sinks.metrics import FollowingMetrics, SinkMetrics, VerifyMetrics
 from sinks.queries import Queries
 from streams.metrics import WorkerMetrics
-from streams.settings import WorkerSettings
+from streams.settings import RECORD_BYTES, WorkerSettings
 from tests.commands import READ, commands
 from tests.pages import ROOT, first_words, rows, section, words
 
@@ -182,6 +182,18 @@ def test_limits_of_the_breaker_are_those_of_the_settings() -> None:
         ("SHARE_RECORDS", f"{settings.breaker_share_records:,}"),
     ):
         assert re.search(rf"`CARBONFLOW_BREAKER_{setting}`[^`]*\({re.escape(value)}\)", text)
+
+
+def test_sizes_of_slices_are_those_of_the_store() -> None:
+    (meaning,) = (
+        row[2] for row in rows(REFERENCE) if words(row[0]) == ["CARBONFLOW_SLICE_RECORDS_MAX"]
+    )
+    in_memory, on_disk = WorkerSettings(), WorkerSettings(store="rocksdb")
+    assert f"{in_memory.slice_records_max:,} in memory" in meaning
+    assert f"{on_disk.slice_records_max:,} with RocksDB" in meaning
+    assert WorkerSettings(store="rocksdb", slice_records_max=100).slice_records_max == 100
+    assert WorkerSettings(slice_records_max=100).slice_bytes_max == 100 * RECORD_BYTES
+    assert WorkerSettings(slice_bytes_max=100).slice_bytes_max == 100
 
 
 @pytest.mark.parametrize("code", REFUSALS)

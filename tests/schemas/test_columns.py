@@ -190,6 +190,7 @@ def test_encoding_nothing_is_nothing() -> None:
     ("column", "values", "words"),
     [
         ("source", pa.array([None], pa.string()), "has nulls"),
+        ("source", pa.DictionaryArray.from_arrays([0], pa.array([None], pa.string())), "has nulls"),
         ("current", pa.array(["three-phase"]), "three-phase"),
         ("revision", pa.array([2**31]), "2147483648"),
         ("started_at", pa.array([1], pa.timestamp("us")), "lose data"),

@@ -182,11 +182,12 @@ def measured(folder: Path, plan: Plan, seconds: float, *, warm_s: float) -> Take
             hammered=Hammered.of(done.stdout),
             cpu_s=cpu_s,
             seconds=seconds,
-            on_topic=asyncio.run(_on_topic(settings)),
+            on_topic=asyncio.run(on_topic(settings)),
         )
 
 
-async def _on_topic(settings: BrokerSettings) -> int:
+async def on_topic(settings: BrokerSettings) -> int:
+    """Return how many records there are."""
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap)
     await consumer.start()
     try:

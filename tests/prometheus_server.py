@@ -9,8 +9,6 @@ Where apt is missing a test skips and says why; under CI=true that is a failure.
 """
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,10 +24,9 @@ from urllib.request import urlopen
 
 from embedded.broker import HOST, free_port
 from embedded.children import end, log_tail, spawn
-from tests.toolchains import need
+from tests.debian import unpacked
 
 INSTALLED: Final = Path(sys.prefix) / "prometheus"
-FETCH_S_MAX: Final = 240
 START_S_MAX: Final = 30.0
 STOP_S_MAX: Final = 15.0
 WAIT_S_MAX: Final = 60.0
@@ -37,66 +34,16 @@ _LOOK_S: Final = 0.05
 
 
 class PrometheusError(RuntimeError):
-    """The package cannot be had, or the server does not start or answer; the message says why."""
+    """The server does not start or answer; the message says why."""
 
 
 def install() -> Path:
     """Return the folder with `prometheus` and `promtool`, fetched unless they are there.
 
     Raises:
-        PrometheusError: apt or dpkg ended with an error; the message has what they printed.
+        DebianError: apt or dpkg ended with an error; the message has what they printed.
     """
-    programs = INSTALLED / "usr/bin"
-    if not (programs / "promtool").is_file():
-        need("apt-get", "Prometheus")
-        need("dpkg", "Prometheus")
-        fresh = INSTALLED.with_name(f"prometheus.{os.getpid()}")
-        try:
-            _unpack(_download(fresh), fresh / "unpacked")
-            (fresh / "unpacked").rename(INSTALLED)  # At once: a half-filled folder never shows.
-        except OSError:
-            if not (programs / "promtool").is_file():
-                raise
-            # Another test run was quicker.
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-    return programs
-
-
-def _download(into: Path) -> Path:
-    """Fetch the package, by the machine's lists of packages or, where it has none, by our own."""
-    lists = into / "lists"
-    lists.mkdir(parents=True)
-    said = _apt(into, "download", "prometheus")
-    if not (found := list(into.glob("*.deb"))):
-        ours = ("-o", f"Dir::State::Lists={lists}")
-        said += _apt(into, *ours, "update") + _apt(into, *ours, "download", "prometheus")
-        found = list(into.glob("*.deb"))
-    if not found:
-        raise PrometheusError(f"apt-get does not bring Prometheus:\n{said}")
-    return found[0]
-
-
-def _apt(folder: Path, *words: str) -> str:
-    # As root it would fetch as a user who may not write here.
-    ours = ("APT::Sandbox::User=root", f"Dir::Cache={folder}")
-    done = subprocess.run(
-        ["apt-get", *(word for each in ours for word in ("-o", each)), *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=FETCH_S_MAX,
-    )
-    return f"{done.stdout}{done.stderr}"
-
-
-def _unpack(package: Path, into: Path) -> None:
-    done = subprocess.run(
-        ["dpkg", "-x", str(package), str(into)], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise PrometheusError(f"dpkg cannot unpack {package.name}:\n{done.stderr}")
+    return unpacked(["prometheus"], INSTALLED, "usr/bin/promtool") / "usr/bin"
 
 
 def promtool(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

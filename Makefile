@@ -99,7 +99,7 @@ bench: $(STAMP) ## Compare our worker with its peers: same broker, same records.
 
 bench-full: $(STAMP) ## All benchmarks: a real Apache Kafka and Kafka Streams, state, sink, latency, ...
 	@$(BIN)/python -m benchmarks.run --full; failed=$$?; \
-	for each in breakdown scaling restate sink late state queries latency client load gateway capacity; do \
+	for each in breakdown scaling restate sink late state queries latency client load gateway wrk capacity; do \
 	  echo "== $$each"; $(BIN)/python -m benchmarks.$$each || failed=1; \
 	done; exit $$failed
 

@@ -5,7 +5,7 @@ know, so that the two can be held against each other: some connections, each of 
 when it has its answer, sessions one by one and then in batches. wrk is the machine's or Debian's.
 
 Prints both and writes them to `benchmarks/RESULTS.md` and `benchmarks/results.json`. Exit status 1
-if a rate or a p99 misses the bar of `benchmarks.gateway`, an answer was none or another than 202,
+if a rate or a p99 misses the bar of `benchmarks.gateway`, an answer was none or an error,
 or the topic has fewer records. `--quick` takes few seconds and only shows.
 """
 
@@ -63,12 +63,12 @@ class Asked:
 
     Attributes:
         plan: The load.
-        requests: Answers with 202.
+        requests: Answers.
         seconds: How long it went on.
         p50_ms: Of the answers.
         p99_ms: Of the answers.
         max_ms: Of the answers.
-        faults: Answers that were none, or not 202.
+        faults: Answers that were none, or errors.
         on_topic: Records on the topic, those of the warm-up not counted.
     """
 
@@ -92,7 +92,7 @@ class Asked:
         plan, accepted = self.plan, self.requests * self.plan.records
         missed = []
         if self.faults:
-            missed.append(f"{plan.name}: {self.faults} answers were none, or not 202")
+            missed.append(f"{plan.name}: {self.faults} answers were none, or errors")
         if self.records_per_s < plan.bar_per_s:
             rate = f"{self.records_per_s:,.0f} records/s"
             missed.append(f"{plan.name}: {rate}, not {plan.bar_per_s:,}")

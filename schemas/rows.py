@@ -97,7 +97,7 @@ class Rows:
             ValueError: A column is missing or unknown, does not fit its field without loss, or
                 has nulls where the schema allows none.
         """
-        parts, places = _Parts(head, batch.num_rows), {"": NOWHERE}
+        parts, places = _Parts(head), {"": NOWHERE}
         for field, column in zip(fields, _columns(batch, fields), strict=True):
             places[field.name] = parts.add(field, column, alone=field.name in (key, time))
         parts.end()
@@ -181,7 +181,7 @@ class Rows:
 class _Parts:
     """What `Rows` is made of, field by field."""
 
-    def __init__(self, head: bytes, count: int) -> None:
+    def __init__(self, head: bytes) -> None:
         self.kinds: list[int] = []
         self.nullable: list[bool] = []
         self.columns: list[int] = []
@@ -190,7 +190,6 @@ class _Parts:
         self.begins: list[Int64Array] = []
         self.sizes: list[Int64Array] = []
         self.texts: list[UInt8Array] = []
-        self._count = count
         self._words_count = 0
         self._text_bytes = 0
         self._spoken = Spoken([head])
@@ -306,7 +305,9 @@ def _columns(batch: pa.RecordBatch, fields: Sequence[Field]) -> list[Any]:
     for field in fields:
         column = batch.column(field.name)
         coded = isinstance(column, pa.DictionaryArray)
-        if not field.nullable and (column.null_count or (coded and column.dictionary.null_count)):
+        if coded and column.dictionary.null_count:  # Which some row may say or not.
+            column, coded = column.cast(column.type.value_type), False
+        if column.null_count and not field.nullable:
             raise ValueError(f"{field.name} has nulls")
         kind = ARROW[field.kind]
         fits = column.type == kind or (coded and column.type.value_type == kind)

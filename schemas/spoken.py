@@ -49,7 +49,7 @@ class Spoken:
         count = len(other.words)
         if len(self.words) * count > WORDS_MAX:
             return None
-        pairs = self.codes.astype(np.int64) * count + other.codes
+        pairs = self.codes.astype(np.int64) * count + other.codes.astype(np.int64)
         said, codes = _said(pairs, len(self.words) * count)
         words = [self.words[at // count] + other.words[at % count] for at in said.tolist()]
         return Spoken(words, codes)

@@ -117,7 +117,7 @@ class Book:
         try:
             await producer.start()
             # Else the first transaction would wait for where the topics are.
-            for topic in WRITTEN_TOPICS:
+            for topic in (*WRITTEN_TOPICS, *settings.source_topics):
                 await producer.partitions_for(settings.topic(topic))
             await _settled(settings, partition)
             committed = await _committed(settings, partition)

@@ -84,7 +84,7 @@ class WorkerMetrics:
         self.slice_records = Histogram(
             "carbonflow_slice_records",
             "Records of a slice.",
-            buckets=(1, 10, 100, 1000, 5000, 10_000, 20_000, 50_000),
+            buckets=(1, 10, 100, 1000, 5000, 10_000, 20_000, 50_000, 100_000),
             registry=registry,
         )
         self.lag = gauge(

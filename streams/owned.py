@@ -1,8 +1,8 @@
 """The partitions a worker owns: their books, and the slices under way.
 
 Slices of one partition are worked one after another, whatever their topic. While the broker commits
-one, the next of another partition is stepped. Those of late lanes wait for the store outside of
-that order (`streams.lanes`), and take their turn when it has answered.
+one, those of other partitions are read and stepped. Those of late lanes wait for the store outside
+of that order (`streams.lanes`), and take their turn when it has answered.
 """
 
 from __future__ import annotations
@@ -246,4 +246,6 @@ class Owned:
         """Wait for the slices under way; late ones that wait for the store are left."""
         if self._lanes is not None:
             self._lanes.drop()
-        await asyncio.gather(*self._underway.values())
+        if underway := list(self._underway.values()):
+            await asyncio.wait(underway)  # Who is cancelled here must not cancel them.
+            await asyncio.gather(*underway)

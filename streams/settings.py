@@ -33,7 +33,7 @@ class WorkerSettings(BrokerSettings):
         metrics_host: Address it listens on.
         slice_records_max: Records of one slice; 0 is what the store leaves memory for.
         slice_ms_max: How long a slice should take; those that take longer get fewer records.
-        slice_bytes_max: Bytes fetched from one partition at a time; 0 is enough for a slice.
+        slice_bytes_max: Bytes fetched from one partition at a time; 0 is a slice or more.
         buffer_slices_max: Slices that wait for the worker before partitions are paused.
         fetch_wait_ms_max: How long a broker may hold a fetch that finds nothing.
         fetch_apart_ms: How far apart fetches begin while no backlog waits: the further, the larger

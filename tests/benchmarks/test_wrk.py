@@ -27,8 +27,9 @@ def test_what_is_accepted_is_on_the_topic(tmp_path: Path, records: int) -> None:
     load = asked(tmp_path, replace(PLAN, records=records), 1)
     assert load.faults == 0
     assert load.requests > 0
-    # A connection that ends has no answer any more, and its sessions may be there.
-    assert 0 <= load.on_topic - load.requests * records <= PLAN.connections * records
+    # A connection that ends has no answer any more, and its sessions may be there: those of the
+    # load, and those of the warm-up when they come late.
+    assert 0 <= load.on_topic - load.requests * records <= 2 * PLAN.connections * records
     assert 0 < load.p50_ms <= load.p99_ms <= load.max_ms
 
 
@@ -42,7 +43,7 @@ def test_bars_that_do_not() -> None:
     for changes, why in (
         ({"p99_ms": 100.0}, "p99 100.0 ms, not 100"),
         ({"seconds": 100.0}, "10 records/s, not 50"),
-        ({"faults": 1}, "1 answers were none, or not 202"),
+        ({"faults": 1}, "1 answers were none, or errors"),
         ({"on_topic": 999}, "1,000 were accepted, 999 are on the topic"),
     ):
         (miss,) = replace(GOOD, **changes).misses

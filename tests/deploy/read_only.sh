@@ -20,10 +20,10 @@ for folder in $folders; do
     mount -t tmpfs -o "$options" none "$root$path"
 done
 # Python may lie where only root may look, in root's home for one: a tmpfs there opens the way.
-path=
+path= opened=
 for name in $(echo "$python" | tr / ' '); do
     path=$path/$name
-    case $(stat -c %A "$path") in *[xt]) ;; *) mount -t tmpfs none "$root$path"; break ;; esac
+    case $(stat -c %A "$path") in *[xt]) ;; *) mount -t tmpfs none "$root$path"; opened=$path; break ;; esac
 done
 # Both are the image here; a tmpfs may have hidden them.
 for path in "$python" "$repository"; do
@@ -31,5 +31,6 @@ for path in "$python" "$repository"; do
     mount --bind "$path" "$root$path"
     mount -o remount,bind,ro "$root$path"
 done
+[ -z "$opened" ] || mount -o remount,ro "$root$opened"
 exec chroot "$root" setpriv --reuid "$user" --regid "$user" --clear-groups \
     --bounding-set=-all --inh-caps=-all --no-new-privs "$@"

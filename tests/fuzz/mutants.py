@@ -19,7 +19,7 @@ from tests.streams.scene import DAY_MS, HOUR_MS, NOW_MS, SESSION, SESSIONS, TRIP
 
 TOPICS: Final = (SESSIONS, TRIPS)
 SIZES: Final = (1, 7, 512, 2_048, 8_192, 16_384)
-"""Records of a slice; a worker takes 16,384 at most."""
+"""Records of a slice."""
 LATER_MS: Final = 40 * DAY_MS
 """More than an account remembers."""
 GOOD_SHARE: Final = 0.15

@@ -296,3 +296,16 @@ def test_more_pairs_than_are_looked_through_are_written_all_the_same() -> None:
         (f"left {i}".encode(), f"right {j}".encode()) for i, j in zip(left, right, strict=True)
     ]
     assert values == [HEAD + bytes([2 * len(a)]) + a + bytes([2 * len(b)]) + b for a, b in texts]
+
+
+@pytest.mark.parametrize("indices", ["int8", "uint8", "int32", "uint32", "int64", "uint64"])
+@pytest.mark.parametrize("unsaid", [[], [None], ["z"]])
+def test_codes_are_of_any_integers_and_what_no_row_says_is_never_written(
+    indices: str, unsaid: list[str | None]
+) -> None:
+    codes = pa.array([0, 1] * 50, pa.type_for_alias(indices))
+    words = pa.DictionaryArray.from_arrays(codes, pa.array(["x", "y", *unsaid]))
+    field = Field(name="left", kind="string", doc="")
+    fields = [field, replace(field, name="right")]
+    batch = pa.RecordBatch.from_pydict({"left": words, "right": words})
+    assert Rows.of(batch, fields, HEAD).values() == [HEAD + b"\2x\2x", HEAD + b"\2y\2y"] * 50

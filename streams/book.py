@@ -29,7 +29,7 @@ from schemas.between import LOOK_RECORDS, first_between
 from schemas.fetching import fetch_columns
 from schemas.log_events import tell
 from streams.breaker import Breaker
-from streams.delivery import WRITTEN_TOPICS, deliver
+from streams.delivery import deliver
 from streams.read import ReadSlice, read
 from streams.recall import beside_offset
 from streams.restore import RETRY_S, restore
@@ -116,9 +116,6 @@ class Book:
         accounts: AccountStore | None = None
         try:
             await producer.start()
-            # Else the first transaction would wait for where the topics are.
-            for topic in (*WRITTEN_TOPICS, *settings.source_topics):
-                await producer.partitions_for(settings.topic(topic))
             await _settled(settings, partition)
             committed = await _committed(settings, partition)
             accounts, records = await restore(settings, partition, partitions)

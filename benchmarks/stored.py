@@ -7,6 +7,7 @@ follows from a session's number, so that the same count gives the same sessions.
 """
 
 import time
+from threading import Event
 from typing import Final
 
 from benchmarks.generate import CLASSES, REGIONS
@@ -19,6 +20,7 @@ PARTITIONS: Final = 4
 FIRST_MS: Final = 1_672_531_200_000  # 2023-01-01, from when on the shipped factors cover both
 SPAN_MS: Final = 3 * 365 * 86_400_000
 REST_S_MAX: Final = 120.0
+LOOK_S: Final = 0.5
 
 US_CLASSES: Final = ("car", "bus", "truck")
 
@@ -91,7 +93,7 @@ def fill(client: Client, sessions: int) -> None:
     while _count(client, "merges", "true"):
         if time.monotonic() > deadline:
             raise BenchmarkError(f"the store still merges after {REST_S_MAX:.0f} s")
-        time.sleep(0.5)
+        Event().wait(LOOK_S)
 
 
 def parts(client: Client) -> int:

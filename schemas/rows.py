@@ -206,9 +206,7 @@ class _Parts:
             few = None if alone else few_texts(field, codes, words)
         else:
             numbers = _numbers(field, words)
-            if codes is not None:
-                numbers = numbers[codes]
-                nulls = None if nulls is None else nulls[codes]
+            numbers = numbers if codes is None else numbers[codes]
             few = None if alone else few_numbers(field, numbers, nulls)
         if few is not None:
             return self._say(few)
@@ -305,8 +303,8 @@ def _columns(batch: pa.RecordBatch, fields: Sequence[Field]) -> list[Any]:
     for field in fields:
         column = batch.column(field.name)
         coded = isinstance(column, pa.DictionaryArray)
-        if coded and column.dictionary.null_count:  # Which some row may say or not.
-            column, coded = column.cast(column.type.value_type), False
+        if coded and (column.null_count or column.dictionary.null_count):
+            column, coded = column.cast(column.type.value_type), False  # Nulls are those of rows.
         if column.null_count and not field.nullable:
             raise ValueError(f"{field.name} has nulls")
         kind = ARROW[field.kind]
@@ -316,12 +314,10 @@ def _columns(batch: pa.RecordBatch, fields: Sequence[Field]) -> list[Any]:
 
 
 def _taken_apart(column: Any) -> tuple[Int64Array | None, Any]:
-    """Return codes and words of a dictionary column; any other is its own words."""
-    if not isinstance(column, pa.DictionaryArray):
-        return None, column
-    if column.null_count:
-        return None, column.cast(column.type.value_type)
-    return column.indices.to_numpy(), column.dictionary
+    """Return codes and words of a dictionary column, which has no nulls; any other is its own."""
+    if isinstance(column, pa.DictionaryArray):
+        return column.indices.to_numpy(), column.dictionary
+    return None, column
 
 
 def _numbers(field: Field, column: Any) -> Int64Array:

@@ -61,7 +61,7 @@ def few_texts(field: Field, codes: Codes | None, texts: Any) -> Spoken | None:
     Args:
         field: A string or bytes field.
         codes: Which text each row has; None where each has its own.
-        texts: The texts, an Arrow array.
+        texts: The texts, an Arrow array without nulls where there are codes.
     """
     if codes is None or not len(codes) or len(texts) > WORDS_MAX:
         return None
@@ -106,9 +106,7 @@ def varint(number: int) -> bytes:
     return bytes((*out, value))
 
 
-def _word(field: Field, value: str | bytes | int | None) -> bytes:
-    if value is None:
-        return IS_NULL
+def _word(field: Field, value: str | bytes | int) -> bytes:
     if isinstance(value, int):
         encoded = bytes([value]) if field.kind == "boolean" else varint(value)
     else:

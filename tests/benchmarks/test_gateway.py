@@ -61,6 +61,7 @@ def test_bars_that_do_not() -> None:
         ({"latencies": slow}, "p99 100.0 ms, not 100"),
         ({"records_per_s": 194.0}, "194 records/s, not 195"),
         ({"faults": {"503": 1}}, "answers were {'503': 1}"),
+        ({"accepted": 999}, "1 on the topic were not accepted"),
         ({"accepted": 1_001}, "1,001 were accepted, 1,000 are on the topic"),
     ):
         (miss,) = replace(GOOD, hammered=replace(GOOD.hammered, **changes)).misses

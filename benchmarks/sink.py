@@ -196,6 +196,7 @@ def client_of(into: str) -> Iterator[Client]:
         Store.open(Path(folder)) as store,
     ):
         migrate(store.writer)
+        store.merge_last()
         yield store.writer
 
 

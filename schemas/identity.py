@@ -85,35 +85,38 @@ def event_hashes(
 
 
 def joined(
-    first: str, columns: Sequence[pa.Array], last: str, *, separator: str = ":"
+    first: str, columns: Sequence[pa.Array], lasts: Sequence[str], *, separator: str = ":"
 ) -> pa.StringArray:
-    """Return texts made of a first and a last word and columns between them, shape (n,).
+    """Return texts made of a first and a last word and columns between them.
 
     Args:
         first: Begins each text.
         columns: Strings without nulls, shape (n,) each.
-        last: Ends each text.
+        lasts: The words that end texts, k of them.
         separator: One byte that stands between the parts.
+
+    Returns:
+        Those that end with the first word, then those that end with the next, shape (k * n,).
     """
     parts = [_text(column) for column in columns]
     offsets = np.stack([offsets for offsets, _ in parts])
     bases = np.cumsum([0, *(len(data) for _, data in parts[:-1])])
-    before, behind = f"{first}".encode(), f"{separator}{last}".encode()
-    n = offsets.shape[1] - 1
-    sizes = (offsets[:, 1:] - offsets[:, :-1]).sum(axis=0)
-    ends = np.zeros(n + 1, dtype=np.int32)
-    np.cumsum(sizes + len(before) + len(columns) + len(behind), out=ends[1:])
+    before, behind = first.encode(), [f"{separator}{last}".encode() for last in lasts]
+    sizes = (offsets[:, 1:] - offsets[:, :-1]).sum(axis=0) + len(before) + len(columns)
+    ends = np.zeros(len(lasts) * len(sizes) + 1, dtype=np.int32)
+    np.cumsum(np.concatenate([sizes + len(word) for word in behind]), out=ends[1:])
     text = np.empty(int(ends[-1]), dtype=np.uint8)
     _join(
         bytes_of(before),
         bytes_of(np.concatenate([data for _, data in parts])),
         offsets + bases[:, None],
-        bytes_of(behind),
+        bytes_of(b"".join(behind)),
+        np.cumsum([0, *(len(word) for word in behind)]),
         ord(separator),
         ends,
         text,
     )
-    return pa.StringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(text))
+    return pa.StringArray.from_buffers(len(ends) - 1, pa.py_buffer(ends), pa.py_buffer(text))
 
 
 def text_hashes(texts: pa.StringArray) -> Int64Array:
@@ -147,17 +150,26 @@ def _join(
     data: UInt8Array,
     offsets: Int64Array,
     behind: UInt8Array,
+    behind_offsets: Int64Array,
     separator: int,
     ends: Int32Array,
     text: UInt8Array,
 ) -> None:
-    for row in range(len(ends) - 1):
-        at = copy_bytes(text, np.int64(ends[row]), before, 0, len(before))
-        for part in range(offsets.shape[0]):
-            text[at] = separator
-            begin, end = offsets[part, row], offsets[part, row + 1]
-            at = copy_bytes(text, at + 1, data, begin, end - begin)
-        copy_bytes(text, at, behind, 0, len(behind))
+    rows = offsets.shape[1] - 1
+    for last in range(len(behind_offsets) - 1):
+        begin_behind, end_behind = behind_offsets[last], behind_offsets[last + 1]
+        for row in range(rows):
+            at = np.int64(ends[last * rows + row])
+            if last == 0:
+                at = copy_bytes(text, at, before, 0, len(before))
+                for part in range(offsets.shape[0]):
+                    text[at] = separator
+                    begin, end = offsets[part, row], offsets[part, row + 1]
+                    at = copy_bytes(text, at + 1, data, begin, end - begin)
+            else:
+                begin, end = ends[row], np.int64(ends[row + 1]) - behind_offsets[1]
+                at = copy_bytes(text, at, text, begin, end - begin)
+            copy_bytes(text, at, behind, begin_behind, end_behind - begin_behind)
 
 
 @kernel

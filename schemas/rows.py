@@ -190,6 +190,7 @@ class _Parts:
         self.begins: list[Int64Array] = []
         self.sizes: list[Int64Array] = []
         self.texts: list[UInt8Array] = []
+        self._places: dict[tuple[int, int, int], int] = {}
         self._words_count = 0
         self._text_bytes = 0
         self._spoken = Spoken([head])
@@ -214,7 +215,7 @@ class _Parts:
             self._say(Spoken([IS_VALUE]))
         self.end()
         if is_text:
-            self._add_words(TEXT, codes, *_strings(words), nullable=nulls is not None)
+            self._add_texts(codes, words, nullable=nulls is not None)
         elif nulls is None:
             self._add_part(NUMBER, UNCODED, numbers, nullable=False)
         else:
@@ -238,6 +239,15 @@ class _Parts:
             both = few
         self._spoken = both
         return NOWHERE
+
+    def _add_texts(self, codes: Int64Array | None, texts: Any, *, nullable: bool) -> None:
+        """Add a part with texts; those that an earlier part has are taken once."""
+        place = (texts.buffers()[1].address, texts.offset, len(texts))
+        if (words := self._places.get(place)) is None:
+            self._places[place] = self._words_count
+            self._add_words(TEXT, codes, *_strings(texts), nullable=nullable)
+        else:
+            self._add_part(TEXT, words, ROW if codes is None else codes, nullable=nullable)
 
     def _add_words(
         self,

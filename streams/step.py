@@ -184,8 +184,18 @@ def _without_late(
 
 def _first_of_each(rows: Int64Array, hashes: Int64Array) -> tuple[Int64Array, Int64Array]:
     """Return the first row of each event, and its repeats within the slice."""
-    first = np.zeros(len(rows), dtype=np.bool_)
-    first[np.unique(hashes[rows], return_index=True)[1]] = True
+    # Sorting need not keep the order of equals, and is five times as quick then: they are few.
+    mine = hashes[rows]
+    order = np.argsort(mine)
+    ordered = mine[order]
+    like_next = ordered[1:] == ordered[:-1]
+    has_like = np.zeros(len(rows), dtype=np.bool_)
+    has_like[1:] = like_next
+    has_like[:-1] |= like_next
+    alike = np.sort(order[has_like])
+    first = np.ones(len(rows), dtype=np.bool_)
+    first[alike] = False
+    first[alike[np.unique(mine[alike], return_index=True)[1]]] = True
     return rows[first], rows[~first]
 
 

@@ -101,10 +101,18 @@ def transfers_of(
     )
 
 
-def transfer_ids(activities: Activities, quantity: str) -> pa.StringArray:
-    """Return the id of the transfer of a quantity that each activity makes, if it is booked."""
+def transfer_ids(activities: Activities, *quantities: str) -> pa.StringArray:
+    """Return the ids of the transfers that activities make if they are booked.
+
+    Args:
+        activities: n of them.
+        quantities: Of which quantities, k of them.
+
+    Returns:
+        The ids of all activities for the first quantity, then for the next, shape (k * n,).
+    """
     parts = [activities.source, activities.activity_id, activities.revision.cast(pa.string())]
-    return joined(activities.kind, parts, f"{quantity}:{FIRST_LEG}")
+    return joined(activities.kind, parts, [f"{quantity}:{FIRST_LEG}" for quantity in quantities])
 
 
 def _identity(
@@ -113,9 +121,9 @@ def _identity(
     source, activity_id = _coded(rows, activities.source), _coded(rows, activities.activity_id)
     revision = activities.revision
     # One of both for every activity, booked or not: cheaper than to take their parts apart first.
-    ids = [transfer_ids(activities, quantity) for quantity in (EMISSION, REDUCTION)]
+    ids = transfer_ids(activities, EMISSION, REDUCTION)
     return {
-        "transfer_id": _coded(rows + reduction * len(activities), pa.concat_arrays(ids)),
+        "transfer_id": _coded(rows + reduction * len(activities), ids),
         "activity": _same(activities.kind, len(rows)),
         "source": source,
         "activity_id": activity_id,
@@ -139,7 +147,7 @@ def _sides(
     return {
         "debit_account": _coded(np.where(to_driver, issuer, rows), names),
         "credit_account": _coded(np.where(to_driver, rows, issuer), names),
-        "account_id": _coded(rows, activities.account),
+        "account_id": _coded(rows, names),
         "amount_mg": pa.array(np.abs(amount)),
     }
 

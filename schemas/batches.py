@@ -1,13 +1,14 @@
 """Kafka record batches made from columns: no Python runs for a single record.
 
 aiokafka frames records one by one, which costs more than everything else that is done to them, so
-`avro_write` writes them as the columns they are. Header, checksum and compression stay aiokafka's
-(its builder in Python, whose buffer is filled here; pinned, and held by tests against the bytes
-aiokafka itself would make).
+`avro_write` writes them as the columns they are. What is around them stays aiokafka's (its builder
+in Python, whose buffer is filled here; pinned, and held by tests against the bytes aiokafka itself
+would make).
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from schemas.catalogue import used
+from schemas.checksums import crc32c
 from schemas.fields import fields_of
 from schemas.framing import VALUE_BYTES_MAX, frame
 from schemas.packing import SNAPPY, packed
@@ -28,6 +30,8 @@ from schemas.traceparents import TRACEPARENT
 
 BATCH_BYTES_MAX: Final = VALUE_BYTES_MAX
 """Bytes of records in one batch; brokers accept 1 MiB by default."""
+
+CHECKSUM: Final = struct.Struct(">I")
 
 PACKED_TIMES: Final = 3
 """A batch is filled with so many times the bytes, because they shrink: the fewer, the cheaper."""
@@ -40,6 +44,27 @@ class _Builder(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
 
     def _maybe_compress(self) -> bool:
         return self._packed
+
+    def _write_header(self, use_compression_type: bool = True) -> None:
+        self.HEADER_STRUCT.pack_into(
+            self._buffer,
+            0,
+            0,  # The broker gives the first offset.
+            len(self._buffer) - self.AFTER_LEN_OFFSET,
+            self.NO_PARTITION_LEADER_EPOCH,
+            self._magic,
+            0,  # The checksum is that of all that follows it.
+            self._get_attributes(use_compression_type),
+            self._last_offset,
+            self._first_timestamp,
+            self._max_timestamp,
+            self._producer_id,
+            self._producer_epoch,
+            self._base_sequence,
+            self._num_records,
+        )
+        checksum = crc32c(memoryview(self._buffer)[self.ATTRIBUTES_OFFSET :])
+        CHECKSUM.pack_into(self._buffer, self.CRC_OFFSET, checksum)
 
 
 class ColumnBatch(BatchBuilder):  # type: ignore[misc]

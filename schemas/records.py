@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
-from aiokafka.record.util import calc_crc32c
 
+from schemas.checksums import crc32c
 from schemas.kernel import BROKEN, Int64Array, Number, UInt8Array, bytes_of, kernel, read_varint
 from schemas.packing import UNPACKED_BYTES_MAX, unpacked
 from schemas.raw import NULL, Raw
@@ -172,7 +172,7 @@ class RecordColumns(Iterator[Records]):
             raise CorruptRecordException(f"message format {head[MAGIC]}, and not 2")
         if self._check_crcs:
             checked = self._data[at + CHECKED_FROM : at + size]
-            if calc_crc32c(checked.data) != int(head[CRC]):
+            if crc32c(checked.data) != int(head[CRC]):
                 raise CorruptRecordException(f"wrong checksum at offset {head[BASE]}")
         codec = int(head[ATTRIBUTES]) & CODEC
         if not codec:

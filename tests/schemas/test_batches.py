@@ -128,6 +128,28 @@ def test_a_reader_of_the_batches_gets_key_value_and_timestamp_of_every_row(n: in
     assert read == list(zip(names, encode("account_balance", batch), times, strict=True))
 
 
+def test_a_batch_that_is_not_packed_is_aiokafkas_to_the_last_byte() -> None:
+    batch = balances(40)
+    theirs = _DefaultRecordBatchBuilderPy(2, 0, 1, -1, -1, 0, 2**30)
+    names, times = (
+        batch.column("account_id").to_pylist(),
+        batch.column("updated_at").cast(pa.int64()),
+    )
+    for offset, value in enumerate(encode("account_balance", batch)):
+        theirs.append(offset, times[offset].as_py(), names[offset].encode(), value, [])
+    theirs.set_producer_state(7, 1, 5)
+    (ours,) = column_batches(
+        "account_balance",
+        batch,
+        key="account_id",
+        timestamp="updated_at",
+        transactional=True,
+        pack=False,
+    )
+    ours._set_producer_state(7, 1, 5)
+    assert bytes(ours._build()) == bytes(theirs.build())
+
+
 @pytest.mark.parametrize("alike", [True, False])
 def test_batches_are_filled_by_what_they_take_once_compressed(alike: bool) -> None:
     n, limit = 400, 20_000

@@ -1,12 +1,12 @@
 """What a sink holds between two inserts: records as they came, and the rows they became.
 
-`add` takes what was fetched, `decode` turns it into rows, `rows` gives them up. Where each
+`add` takes what was fetched, `decoding` turns it into rows, `rows` gives them up. Where each
 partition stands is kept beside them, because offsets are committed only once the rows are stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,16 +52,19 @@ class Held:
                 int(np.maximum(raw.sizes, 0).sum()) for raw in (records.keys, records.values)
             )
 
-    def decode(self) -> None:
-        """Turn what is undecoded into rows; nothing else may use this value meanwhile.
+    def decoding(self) -> Callable[[], None]:
+        """Return what turns into rows what is undecoded now; `rows` is to be asked for only then.
 
-        Raises:
-            BrokenRecordError: A record of ours cannot be read.
+        It may be called on a thread, while other records are added. It raises BrokenRecordError
+        where a record of ours cannot be read.
         """
-        for topic, fetched in self._fetched.items():
-            self._rows.setdefault(topic, []).append(rows_of(topic, fetched))
-        self._fetched = {}
-        self.undecoded = 0
+        fetched, self._fetched, self.undecoded = self._fetched, {}, 0
+
+        def decode() -> None:
+            for topic, records in fetched.items():
+                self._rows.setdefault(topic, []).append(rows_of(topic, records))
+
+        return decode
 
     def rows(self) -> Mapping[str, Rows]:
         """Return the rows of each topic there is something of, in the order of ROUTES."""

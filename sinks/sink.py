@@ -201,6 +201,7 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         # waits for a rebalance to end, and the rebalance waits for this lock.
         self._busy = asyncio.Lock()
         self._held = Held()
+        self._decoding: asyncio.Task[None] | None = None
         self._assignment = 0
         self._has_joined = False
         self._due_s = time.monotonic()
@@ -232,6 +233,7 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         writing = asyncio.create_task(self._settle(held, self._assignment))
         try:
             await self._collect(writing)
+            await self._decoded()
         except asyncio.CancelledError:
             writing.cancel()
             raise
@@ -282,7 +284,9 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             if not self._held.count and writing.done():
                 return
             if self._held.undecoded >= ROWS_AT_A_TIME:
-                await self._in_thread(self._held.decode)
+                await self._decoded()
+                # More is fetched meanwhile.
+                self._decoding = asyncio.create_task(self._in_thread(self._held.decoding()))
 
     def _is_full(self, held: Held) -> bool:
         settings = self._settings
@@ -303,12 +307,22 @@ class _Sink(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _write(self, held: Held) -> None:
         if held.undecoded:
-            await self._in_thread(held.decode)
+            await self._in_thread(held.decoding())
         for topic, rows in held.rows().items():
             started = time.monotonic()
             with inserting(self._tracing, rows, held.senders.get(topic, ())):
                 await self._in_thread(partial(self._writer.write, rows))
             self._count(topic, rows, time.monotonic() - started)
+
+    async def _decoded(self) -> None:
+        """Wait until what is being decoded is.
+
+        Raises:
+            BrokenRecordError: A record of ours cannot be read.
+        """
+        if self._decoding is not None:
+            await self._decoding
+            self._decoding = None
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -9,7 +9,7 @@ import pytest
 from carbon.limits import FOREVER_MS
 from schemas.singles import encode_one
 from sinks.queries import FactorFilter, Queries, RefusalFilter
-from sinks.writer import ROUTES, ROWS_AT_A_TIME, BrokenRecordError, Rows, Writer, rows_of
+from sinks.writer import ROUTES, ROWS_AT_A_TIME, BrokenRecordError, Rows, Writer, joined, rows_of
 from tests.sinks.facts import T0_MS, Facts, balance, factor, session, transfer, trip
 from tests.sinks.wire import Record, fetched
 
@@ -61,6 +61,29 @@ def test_every_topic_has_its_table(facts: Facts, writer: Writer) -> None:
             f"SELECT count() FROM {facts.database}.{ROUTES[topic].table} FINAL"
         ).result_rows
         assert stored == (1 if topic == "account-balances" else 2,)
+
+
+def test_what_the_store_keeps_as_words_goes_to_it_as_words(facts: Facts) -> None:
+    kept = facts.client.query(
+        "SELECT table, name FROM system.columns "
+        f"WHERE database = '{facts.database}' AND type LIKE 'LowCardinality%'"
+    ).result_rows
+    for route in ROUTES.values():
+        if route.table not in {"factors", "refusals"}:  # Few rows.
+            assert route.spoken == {name for table, name in kept if table == route.table}
+
+
+def test_pieces_that_say_other_words_are_one_insert(facts: Facts, writer: Writer) -> None:
+    said = [
+        framed("charging_session", session(number) | {"source": f"cpo-{number}"})
+        for number in range(2)
+    ]
+    rows = joined([rows_of("charging-sessions", fetched([each])) for each in said])
+    writer.write(rows)
+    stored = facts.client.query(
+        f"SELECT source FROM {facts.database}.charging_sessions ORDER BY _offset"
+    ).result_rows
+    assert stored == [("cpo-0",), ("cpo-1",)]
 
 
 def test_what_was_written_is_read_back(writer: Writer, queries: Queries) -> None:

@@ -32,7 +32,7 @@ SECTIONS: Final = {"embedded": "peers", "kafka": "peers-kafka"}
 
 
 @click.command(help="Measure Carbonflow against its peers: same broker, same records.")
-@click.option("--events", default=2_400_000, show_default=True, help="Records of one run.")
+@click.option("--events", default=2_000_000, show_default=True, help="Records of one run.")
 @click.option("--rounds", default=3, show_default=True, help="Runs of each contestant.")
 @click.option("--skew", default=0.5, show_default=True, help="Zipf exponent of the accounts.")
 @click.option("--full", is_flag=True, help="On Apache Kafka, too.")

@@ -105,10 +105,9 @@ def _column(field: Field, data: UInt8Array, numbers: Int64Array, places: Int64Ar
     no_nulls = bool(valid.all())
     mask = None if no_nulls else pa.array(valid).buffers()[1]
     if field.kind in ("string", "bytes"):
-        offsets = np.zeros(n + 1, dtype=np.int32)
-        np.cumsum(numbers, out=offsets[1:])
-        text = np.empty(int(offsets[-1]), dtype=np.uint8)
-        _gather(data, places, offsets, text)
+        offsets = np.empty(n + 1, dtype=np.int32)
+        text = np.empty(int(numbers.sum()), dtype=np.uint8)
+        _gather(data, places, numbers, offsets, text)
         return pa.Array.from_buffers(
             ARROW[field.kind], n, [mask, pa.py_buffer(offsets), pa.py_buffer(text)]
         )
@@ -252,8 +251,12 @@ def _is_utf8(data: UInt8Array, at: int, end: int) -> bool:
 
 
 @kernel
-def _gather(data: UInt8Array, places: Int64Array, offsets: Int32Array, text: UInt8Array) -> None:
+def _gather(
+    data: UInt8Array, places: Int64Array, sizes: Int64Array, offsets: Int32Array, text: UInt8Array
+) -> None:
     """Copy strings to one another; a null has no size."""
+    to = np.int64(0)
     for row in range(len(places)):
-        begin, to = places[row], offsets[row]
-        copy_bytes(text, to, data, begin, offsets[row + 1] - to)
+        offsets[row] = to
+        to = copy_bytes(text, to, data, places[row], sizes[row])
+    offsets[len(places)] = to

@@ -33,28 +33,30 @@ BATCH_BYTES_MAX: Final = VALUE_BYTES_MAX
 
 CHECKSUM: Final = struct.Struct(">I")
 
-PACKED_TIMES: Final = 3
+PACKED_TIMES: Final = 4
 """A batch is filled with so many times the bytes, because they shrink: the fewer, the cheaper."""
 
 
 class _Builder(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
-    """aiokafka's builder around records that are compressed already."""
+    """aiokafka's builder around records that are as they are to be sent."""
 
+    _records = b""
     _packed = True
 
-    def _maybe_compress(self) -> bool:
-        return self._packed
+    def size(self) -> int:
+        return int(self.HEADER_STRUCT.size) + len(self._records)
 
-    def _write_header(self, use_compression_type: bool = True) -> None:
+    def build(self) -> bytes:
+        header = bytearray(self.HEADER_STRUCT.size)
         self.HEADER_STRUCT.pack_into(
-            self._buffer,
+            header,
             0,
             0,  # The broker gives the first offset.
-            len(self._buffer) - self.AFTER_LEN_OFFSET,
+            self.size() - self.AFTER_LEN_OFFSET,
             self.NO_PARTITION_LEADER_EPOCH,
             self._magic,
             0,  # The checksum is that of all that follows it.
-            self._get_attributes(use_compression_type),
+            self._get_attributes(self._packed),
             self._last_offset,
             self._first_timestamp,
             self._max_timestamp,
@@ -63,8 +65,9 @@ class _Builder(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
             self._base_sequence,
             self._num_records,
         )
-        checksum = crc32c(memoryview(self._buffer)[self.ATTRIBUTES_OFFSET :])
-        CHECKSUM.pack_into(self._buffer, self.CRC_OFFSET, checksum)
+        checksum = crc32c(bytes(header[self.ATTRIBUTES_OFFSET :]), self._records)
+        CHECKSUM.pack_into(header, self.CRC_OFFSET, checksum)
+        return bytes(header) + self._records
 
 
 class ColumnBatch(BatchBuilder):  # type: ignore[misc]
@@ -91,10 +94,10 @@ class ColumnBatch(BatchBuilder):  # type: ignore[misc]
         transactional: bool,
         pack: bool = True,
     ) -> None:
-        shrunk = packed(records) if pack else records
+        shrunk = packed(records) if pack else None
         builder = _Builder(2, SNAPPY, transactional, -1, -1, 0, len(records))
-        builder._packed = len(shrunk) < len(records)
-        builder._buffer += shrunk if builder._packed else records
+        builder._packed = shrunk is not None and len(shrunk) < len(records)
+        builder._records = shrunk if shrunk is not None and builder._packed else bytes(records)
         builder._num_records = count
         builder._last_offset = count - 1
         builder._first_timestamp = first_timestamp_ms

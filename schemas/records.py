@@ -172,7 +172,7 @@ class RecordColumns(Iterator[Records]):
             raise CorruptRecordException(f"message format {head[MAGIC]}, and not 2")
         if self._check_crcs:
             checked = self._data[at + CHECKED_FROM : at + size]
-            if crc32c(checked.data) != int(head[CRC]):
+            if crc32c(checked.tobytes()) != int(head[CRC]):
                 raise CorruptRecordException(f"wrong checksum at offset {head[BASE]}")
         codec = int(head[ATTRIBUTES]) & CODEC
         if not codec:

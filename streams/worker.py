@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import faust
+import uvloop
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from faust.types import TP
@@ -71,6 +72,7 @@ def run_worker(
         ProgrammeError: A programme file is not one.
     """
     keep_little(give_back=settings.store == "rocksdb")
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     programmes = load_programmes([Path(name) for name in settings.programmes])
     began = time.monotonic()
     warm_up()

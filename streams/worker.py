@@ -95,6 +95,11 @@ def run_worker(
     try:
         worker.execute_from_commandline()
     except SystemExit as end:
+        started = worker._starting_fut
+        if started and not started.cancelled() and isinstance(started.exception(), KafkaError):
+            # It was there a moment ago; Faust only logs that it is not.
+            trouble = asyncio.run(obstacle(settings))
+            raise TopicsMissing(f"the broker {settings.bootstrap} {trouble}") from None
         return end.code if isinstance(end.code, int) else EXIT_FAILED
     return 0
 

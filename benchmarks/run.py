@@ -25,6 +25,9 @@ from benchmarks.surroundings import machine, surroundings, versions
 from benchmarks.trial import Trial, run
 from tests.kafka.server import KafkaNodeError
 
+EVENTS: Final = 2_000_000
+"""A fetch from noida-db brings all that a partition has, and librdkafka takes 100 MB at most."""
+
 QUICK_EVENTS: Final = 60_000
 QUICK_WINDOW_S: Final = 4.0
 WIDTH_MIN: Final = 120
@@ -32,7 +35,7 @@ SECTIONS: Final = {"embedded": "peers", "kafka": "peers-kafka"}
 
 
 @click.command(help="Measure Carbonflow against its peers: same broker, same records.")
-@click.option("--events", default=2_000_000, show_default=True, help="Records of one run.")
+@click.option("--events", default=EVENTS, show_default=True, help="Records of one run.")
 @click.option("--rounds", default=3, show_default=True, help="Runs of each contestant.")
 @click.option("--skew", default=0.5, show_default=True, help="Zipf exponent of the accounts.")
 @click.option("--full", is_flag=True, help="On Apache Kafka, too.")

@@ -1,9 +1,8 @@
 """Kafka record batches made from columns: no Python runs for a single record.
 
 aiokafka frames records one by one, which costs more than everything else that is done to them, so
-`avro_write` writes them as the columns they are. What is around them stays aiokafka's (its builder
-in Python, whose buffer is filled here; pinned, and held by tests against the bytes aiokafka itself
-would make).
+`avro_write` writes them as the columns they are. The header before them has the layout that its
+builder in Python gives it (pinned, and held by tests against the bytes aiokafka itself would make).
 """
 
 from __future__ import annotations

@@ -131,12 +131,11 @@ def test_a_reader_of_the_batches_gets_key_value_and_timestamp_of_every_row(n: in
 def test_a_batch_that_is_not_packed_is_aiokafkas_to_the_last_byte() -> None:
     batch = balances(40)
     theirs = _DefaultRecordBatchBuilderPy(2, 0, 1, -1, -1, 0, 2**30)
-    names, times = (
-        batch.column("account_id").to_pylist(),
-        batch.column("updated_at").cast(pa.int64()),
-    )
-    for offset, value in enumerate(encode("account_balance", batch)):
-        theirs.append(offset, times[offset].as_py(), names[offset].encode(), value, [])
+    names = batch.column("account_id").to_pylist()
+    times = batch.column("updated_at").cast(pa.int64()).to_pylist()
+    values = encode("account_balance", batch)
+    for offset, (name, time, value) in enumerate(zip(names, times, values, strict=True)):
+        theirs.append(offset, time, name.encode(), value, [])
     theirs.set_producer_state(7, 1, 5)
     (ours,) = column_batches(
         "account_balance",

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import faust
-import uvloop
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from faust.types import TP
@@ -36,6 +35,7 @@ from streams.delivery import WRITTEN_TOPICS
 from streams.factors import LiveRules
 from streams.limit import SliceLimit
 from streams.lookup import Lookup
+from streams.loop import LoopPolicy
 from streams.metrics import WorkerMetrics
 from streams.owned import Owned
 from streams.settings import WorkerSettings
@@ -72,7 +72,7 @@ def run_worker(
         ProgrammeError: A programme file is not one.
     """
     keep_little(give_back=settings.store == "rocksdb")
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    asyncio.set_event_loop_policy(LoopPolicy())
     programmes = load_programmes([Path(name) for name in settings.programmes])
     began = time.monotonic()
     warm_up()

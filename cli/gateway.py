@@ -67,6 +67,7 @@ def _take_in(settings: GatewaySettings, tracing: Tracing | None) -> None:
     from api.server import ListenError, serve
     from api.tokens import TokensError, read_tokens
     from schemas.certificates import CertificateMetrics
+    from schemas.loop import Loop
 
     senders = _senders(settings)
     try:
@@ -123,7 +124,7 @@ def _take_in(settings: GatewaySettings, tracing: Tracing | None) -> None:
             gc.collect()
             gc.freeze()
             gc.disable()
-            uvloop.run(run(intake))
+            uvloop.run(run(intake), loop_factory=Loop)
     except (ListenError, FailedError) as error:
         raise Failure(str(error)) from error
     finally:

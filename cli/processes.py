@@ -154,6 +154,7 @@ def api() -> None:
     from api.tokens import TokensError
     from schemas.certificates import CertificateMetrics
     from schemas.logs import LogSettings
+    from schemas.loop import Loop
     from schemas.settings import BrokerSettings, RegistrySettings
     from sinks.connect import StoreSettings, connect
     from sinks.following import FollowedBalances
@@ -203,7 +204,7 @@ def api() -> None:
 
         try:
             with broker_at(broker):
-                uvloop.run(run())
+                uvloop.run(run(), loop_factory=Loop)
         except (BrokenRecordError, ListenError) as error:
             raise Failure(str(error)) from error
         except OSError as error:  # Certificates of the broker that cannot be read.

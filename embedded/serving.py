@@ -31,6 +31,7 @@ from embedded.monitor import Monitor
 from producers.programmes.load import load_programmes
 from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
 from schemas.logs import LogSettings, Speaker, log_to_stderr
+from schemas.loop import Loop
 from schemas.settings import BrokerSettings, read_settings
 from sinks.connect import Client, StoreSettings, connect
 from sinks.following import FollowedBalances
@@ -145,4 +146,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(), loop_factory=Loop)

@@ -26,6 +26,7 @@ from carbon.programmes import Programme
 from producers.programmes.load import load_programmes
 from schemas.certificates import CertificateMetrics
 from schemas.log_events import numbers_of, tell
+from schemas.loop import LoopPolicy
 from schemas.probes import Signs, serve_probes
 from schemas.reaching import denied, obstacle
 from schemas.tracing import Tracing
@@ -35,7 +36,6 @@ from streams.delivery import WRITTEN_TOPICS
 from streams.factors import LiveRules
 from streams.limit import SliceLimit
 from streams.lookup import Lookup
-from streams.loop import LoopPolicy
 from streams.metrics import WorkerMetrics
 from streams.owned import Owned
 from streams.settings import WorkerSettings

@@ -1,4 +1,4 @@
-"""The event loop of a worker, against peers that leave without a goodbye."""
+"""The event loop of worker, API and gateway, against peers that leave without a goodbye."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.loop import LoopPolicy
+from schemas.loop import LoopPolicy
 from tests.certificates import make_certificates
 
 PATIENCE_S = 15

@@ -1,4 +1,4 @@
-"""The event loop of a worker: uvloop's, with connections that end as aiokafka expects them to.
+"""The event loop of worker, API and gateway: uvloop's, whose connections end as aiokafka expects.
 
 uvloop saves a worker a twentieth of its time. Two of its ways aiokafka does not know:
 
@@ -6,7 +6,7 @@ uvloop saves a worker a twentieth of its time. Two of its ways aiokafka does not
   crosses ours, that is until a time limit ends it: 30 s, within which nobody can stop. Here it is
   one second.
 - To write to a connection that is gone is a `RuntimeError`, which aiokafka does not take for a
-  broken connection: its tasks end, and the worker with them, although the broker is back. Here it
+  broken connection: its tasks end, although the broker is back. Here it
   is a `ConnectionResetError`.
 """
 

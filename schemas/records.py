@@ -248,12 +248,12 @@ class RecordColumns(Iterator[Records]):
 
 def headers_at(data: UInt8Array, at: int) -> list[tuple[str, bytes]]:
     """Return the headers that begin at a place; a null value reads as empty."""
-    count, at = read_varint(data, at, len(data))
+    count, at = _varint(data, at)
     headers = []
     for _ in range(count):
-        size, at = read_varint(data, at, len(data))
+        size, at = _varint(data, at)
         name = data[at : at + size].tobytes().decode()
-        size, at = read_varint(data, at + size, len(data))
+        size, at = _varint(data, at + size)
         headers.append((name, data[at : at + max(size, 0)].tobytes()))
         at += max(size, 0)
     return headers
@@ -313,6 +313,12 @@ def _number(data: UInt8Array, at: int, size: int) -> Number:
     for index in range(1, size):
         value = (value << 8) | np.int64(data[at + index])
     return value
+
+
+@kernel
+def _varint(data: UInt8Array, at: int) -> tuple[Number, Number]:
+    """Return a varint and the position behind it, to Python: what is inlined is kept for nobody."""
+    return read_varint(data, at, len(data))
 
 
 @kernel

@@ -21,6 +21,7 @@ from schemas.batches import column_batches
 from schemas.columns import decode, encode
 from schemas.records import RecordColumns
 from schemas.singles import encode_one
+from schemas.traceparents import headers_of
 from schemas.tracing import senders_of
 from streams.accounts import Accounts
 from streams.read import read
@@ -94,7 +95,8 @@ def _fetched(values: list[bytes]) -> Slice:
         records_max=lambda: len(values),
     )
     part = Slice.of("charging-sessions", 0, next(columns))
-    assert senders_of(part.values.data, part.headers_at).spans == [SPAN], "its header is read"
+    assert senders_of(part.values.data, part.headers_at).spans == [SPAN], "its header is found"
+    assert part.headers(0) == headers_of(SPAN), "its header is read"
     assert np.array_equal(part.offsets, np.arange(len(values))), "what was sent is what was fetched"
     return part
 

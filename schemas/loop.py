@@ -13,12 +13,25 @@ uvloop saves a worker a twentieth of its time. Two of its ways aiokafka does not
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import uvloop
 
 GOODBYE_S: Final = 1.0
+
+
+class Pieces:
+    """Bytes in pieces; more bytes can be added before them."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self.pieces = pieces
+
+    def __len__(self) -> int:
+        return sum(map(len, self.pieces))
+
+    def __radd__(self, before: bytes) -> Pieces:
+        return Pieces((before, *self.pieces))
 
 
 class Loop(uvloop.Loop):
@@ -50,7 +63,10 @@ class _Transport:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | Pieces) -> None:
         if self._transport.is_closing():
             raise ConnectionResetError("the connection is closed")
-        self._transport.write(data)
+        if isinstance(data, Pieces):
+            self._transport.writelines(data.pieces)
+        else:
+            self._transport.write(data)

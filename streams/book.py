@@ -28,6 +28,7 @@ from schemas.batches import BATCH_BYTES_MAX
 from schemas.between import LOOK_RECORDS, first_between
 from schemas.fetching import fetch_columns
 from schemas.log_events import tell
+from schemas.pieces import send_in_pieces
 from streams.breaker import Breaker
 from streams.delivery import deliver
 from streams.read import ReadSlice, read
@@ -116,6 +117,7 @@ class Book:
         accounts: AccountStore | None = None
         try:
             await producer.start()
+            send_in_pieces(producer)
             await _settled(settings, partition)
             committed = await _committed(settings, partition)
             accounts, records = await restore(settings, partition, partitions)

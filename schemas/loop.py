@@ -6,8 +6,10 @@ uvloop saves a worker a twentieth of its time. Two of its ways aiokafka does not
   crosses ours, that is until a time limit ends it: 30 s, within which nobody can stop. Here it is
   one second.
 - To write to a connection that is gone is a `RuntimeError`, which aiokafka does not take for a
-  broken connection: its tasks end, although the broker is back. Here it
-  is a `ConnectionResetError`.
+  broken connection: its tasks end, although the broker is back. Here it is a
+  `ConnectionResetError`.
+
+And what is written may come in `Pieces`, which aiokafka would join (`schemas.pieces`).
 """
 
 from __future__ import annotations

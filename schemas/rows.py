@@ -158,13 +158,14 @@ class Rows:
             self.kinds, self.nullable, self.columns, self.words, self.begins, self.sizes, self.pool,
             self.key, self.time,
         )  # fmt: skip
+        times = None if self.time == NOWHERE else self.codes[self.columns[self.time]]
         begin, base, behind, at = first, first, first, 0
         while first < last:
             if first == behind:
                 base, behind = first, min(first + CHUNK_ROWS, last)
                 for column, codes in zip(chunk, self.codes, strict=True):
                     column[: behind - base] = codes[base:behind]
-            start_ms = 0 if self.time == NOWHERE else self.span(begin, begin + 1)[0]
+            start_ms = 0 if times is None else int(times[begin])
             rest = (chunk, base, numbers, sizes, begin)
             first, at = write(*parts, *rest, first, behind, start_ms, lengths, out, at)
             if first == behind < last:

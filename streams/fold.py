@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from carbon.exact import Int64Array
 from carbon.rate import Rated, Words
+from streams import rows
 from streams.activities import Activities
-from streams.states import SUMS, States
+from streams.states import COLUMN, SUMS, States
 
 DAY_MS: Final = 86_400_000
 SUM_MAX: Final = 2**62
@@ -61,8 +62,8 @@ def fold(
     _add(changed, code, n, activities, touched, rated)
     if len(accounts) and np.abs(changed.numbers[:, : len(SUMS)]).max() > SUM_MAX:
         raise OverflowError("the sum of an account leaves its range")
-    np.maximum.at(changed.column("last_booked_at"), code[:n], activities.ended_at[booked])
-    np.maximum.at(changed.column("updated_at"), code, timestamps_ms[touched])
+    rows.raise_to(changed.numbers, COLUMN["last_booked_at"], code[:n], activities.ended_at[booked])
+    rows.raise_to(changed.numbers, COLUMN["updated_at"], code, timestamps_ms[touched])
     memory, forgotten_until = changed.memory.with_events(
         code[:n],
         hashes[booked],
@@ -103,5 +104,6 @@ def _add(
         "transfer_count": 1 + reduces.astype(np.int64),
     }
     for name, values in amounts.items():
-        np.add.at(changed.column(name), code[:n], values)
-    np.add.at(changed.column("duplicate_count"), code[n:], 1)
+        rows.add(changed.numbers, COLUMN[name], code[:n], values)
+    ones = np.ones(len(code) - n, dtype=np.int64)
+    rows.add(changed.numbers, COLUMN["duplicate_count"], code[n:], ones)

@@ -72,6 +72,20 @@ def read(
 
 
 @kernel
+def add(numbers: Int64Array, column: int, rows: Int64Array, amounts: Int64Array) -> None:
+    """Add amounts to a column of numbers, each in its row. What numpy has for it holds the lock."""
+    for at in range(len(rows)):
+        numbers[rows[at], column] += amounts[at]
+
+
+@kernel
+def raise_to(numbers: Int64Array, column: int, rows: Int64Array, least: Int64Array) -> None:
+    """Raise a column of numbers to what each row has to have at least."""
+    for at in range(len(rows)):
+        numbers[rows[at], column] = max(numbers[rows[at], column], least[at])
+
+
+@kernel
 def remember(
     rows: Int64Array,
     hashes: Int64Array,

@@ -32,6 +32,7 @@ SUMS: Final = (
 
 TIMES: Final = ("last_booked_at", "updated_at")
 NUMBERS: Final = len(SUMS) + len(TIMES)
+COLUMN: Final = {name: at for at, name in enumerate(SUMS + TIMES)}
 NEW: Final = ABSENT
 
 
@@ -65,7 +66,7 @@ class States:
 
     def column(self, name: str) -> Int64Array:
         """Return one of SUMS or TIMES, shape (k,)."""
-        return self.numbers[:, (SUMS + TIMES).index(name)]
+        return self.numbers[:, COLUMN[name]]
 
     def balances(self) -> pa.RecordBatch:
         """Return the states as AccountBalance records, k rows."""

@@ -7,10 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from schemas.loop import LoopPolicy
+from schemas.loop import Loop, LoopPolicy, Pieces
 from tests.certificates import make_certificates
 
 PATIENCE_S = 15
@@ -86,3 +89,35 @@ def test_to_write_to_a_connection_that_is_gone_is_an_error_of_connections(
 
     with served(lambda _link: None) as port:
         loop.run_until_complete(write(port))
+
+
+@given(st.lists(st.lists(st.sampled_from([0, 1, 100, 70_000, 3_000_000]), max_size=4), max_size=12))
+@settings(max_examples=30, deadline=None)
+def test_what_is_written_arrives_whole_and_in_order(sizes: list[list[int]]) -> None:
+    """A reader that begins late, so that the socket is full now and then."""
+    values = [[bytes([at]) * size for size in each] for at, each in enumerate(sizes)]
+    expected = b"".join(piece for pieces in values for piece in pieces)
+    written = threading.Event()
+    read = bytearray()
+
+    def read_late(link: socket.socket) -> None:
+        assert written.wait(PATIENCE_S)
+        while some := link.recv(1 << 20):
+            read.extend(some)
+
+    async def write(port: int) -> None:
+        made: Any = asyncio.get_running_loop()
+        transport, client = await made.create_connection(Client, "127.0.0.1", port)
+        for at, pieces in enumerate(values):
+            transport.write(Pieces(pieces) if at % 3 else b"".join(pieces))
+            if at % 2:
+                await asyncio.sleep(0)
+            if at == len(values) // 2:
+                written.set()
+        written.set()
+        transport.close()
+        await asyncio.wait_for(client.gone.wait(), PATIENCE_S)
+
+    with served(read_late) as port, asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(write(port))
+    assert bytes(read) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from embedded.broker import Broker
 # How long something takes belongs in a benchmark; and kernels are compiled when first called.
 settings.register_profile("carbonflow", deadline=None)
 settings.load_profile("carbonflow")
+
+# What a shell runs in the background ignores Ctrl-C, and so does all that it starts; but that is
+# how tests end a stack.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ from rich.table import Table
 from benchmarks.contestants import OURS
 from benchmarks.generate import Load, Message, messages
 from benchmarks.ground import Ground, fill
-from benchmarks.measure import worked
+from benchmarks.measure import begun, metrics, total
 from benchmarks.report import merge_results, write_section
 from benchmarks.surroundings import surroundings
 from carbon.factors import FactorTable
@@ -122,8 +122,10 @@ def under_load(records: Sequence[Message]) -> Rows:
 def _watched(process: psutil.Process, port: int, events: int) -> Rows:
     first: tuple[int, Any, list[Any]] | None = None
     while True:
-        count = worked(port, OURS.counter)
-        if count and first is None:
+        # As in the comparison: by the first slice that is counted, much else has been worked.
+        lines = metrics(port)
+        count = total(lines, OURS.counter)
+        if first is None and begun(OURS, lines, count, events):
             first = count, process.cpu_times(), process.threads()
         if first is not None and count >= events:
             break

@@ -8,7 +8,7 @@ builder in Python gives it (pinned, and held by tests against the bytes aiokafka
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,11 +39,11 @@ PACKED_TIMES: Final = 4
 class _Builder(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
     """aiokafka's builder around records that are as they are to be sent."""
 
-    _records: Sequence[bytes] = ()
+    _records = b""
     _packed = True
 
     def size(self) -> int:
-        return int(self.HEADER_STRUCT.size) + sum(map(len, self._records))
+        return int(self.HEADER_STRUCT.size) + len(self._records)
 
     def build(self) -> bytes:
         header = bytearray(self.HEADER_STRUCT.size)
@@ -64,9 +64,9 @@ class _Builder(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
             self._base_sequence,
             self._num_records,
         )
-        checksum = crc32c(bytes(header[self.ATTRIBUTES_OFFSET :]), *self._records)
+        checksum = crc32c(bytes(header[self.ATTRIBUTES_OFFSET :]), self._records)
         CHECKSUM.pack_into(header, self.CRC_OFFSET, checksum)
-        return b"".join((header, *self._records))
+        return b"".join((header, self._records))
 
 
 class ColumnBatch(BatchBuilder):  # type: ignore[misc]
@@ -93,10 +93,10 @@ class ColumnBatch(BatchBuilder):  # type: ignore[misc]
         transactional: bool,
         pack: bool = True,
     ) -> None:
-        shrunk = packed(records) if pack else []
+        shrunk = packed(records) if pack else b""
         builder = _Builder(2, SNAPPY, transactional, -1, -1, 0, len(records))
-        builder._packed = pack and sum(map(len, shrunk)) < len(records)
-        builder._records = shrunk if builder._packed else (bytes(records),)
+        builder._packed = pack and len(shrunk) < len(records)
+        builder._records = shrunk if builder._packed else bytes(records)
         builder._num_records = count
         builder._last_offset = count - 1
         builder._first_timestamp = first_timestamp_ms

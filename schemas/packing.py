@@ -42,17 +42,15 @@ XERIAL: Final = b"\x82SNAPPY\0" + struct.pack(">ii", 1, 1)
 """Begins a stream in blocks; the numbers are its version and the least that can read it."""
 
 
-def packed(records: memoryview) -> list[bytes]:
-    """Return records compressed with snappy, in the blocks in which clients of Java want them.
-
-    They come in pieces, because they will be joined with what goes before them.
-    """
+def packed(records: memoryview) -> bytes:
+    """Return records compressed with snappy, in the blocks in which clients of Java want them."""
     # Arrow's is Google's own, which takes a fifth less than the one that aiokafka would use.
     snappy, parts = pa.Codec("snappy"), [XERIAL]
     for at in range(0, len(records), BLOCK_BYTES):
-        block = snappy.compress(records[at : at + BLOCK_BYTES], asbytes=True)
-        parts += (struct.pack(">I", len(block)), block)
-    return parts
+        block = snappy.compress(records[at : at + BLOCK_BYTES])
+        parts += (struct.pack(">I", block.size), block)
+    # Joined at once: each block lies at the beginning of room for one that did not shrink.
+    return b"".join(parts)
 
 
 def unpacked(codec: int, packed: bytes) -> UInt8Array:

@@ -11,7 +11,7 @@ from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
 from schemas.fetching import FETCH_WAIT_MS_MAX
 from schemas.settings import BrokerSettings
 
-SLICE_RECORDS_MAX: Final = {"memory": 65_536, "rocksdb": 8_192}
+SLICE_RECORDS_MAX: Final = {"memory": 65_536, "rocksdb": 6_144}
 """The larger a slice, the less a record costs; with accounts on disk there is memory for few."""
 
 RECORD_BYTES: Final = 256

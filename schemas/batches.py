@@ -21,6 +21,7 @@ from schemas.catalogue import used
 from schemas.checksums import crc32c
 from schemas.fields import fields_of
 from schemas.framing import VALUE_BYTES_MAX, frame
+from schemas.kernel import bytes_of, varint_at
 from schemas.packing import SNAPPY, packed
 from schemas.partition import partitions_of
 from schemas.rows import Rows
@@ -180,12 +181,8 @@ def partitioned_batches(
 
 def _headed(records: memoryview, traceparent: str) -> memoryview:
     """Return records without headers, with one in the first of them."""
-    # Once a slice: in Python, because what kernels are made of is compiled anew in each process.
-    value, at = records[0] & 0x7F, 1
-    while records[at - 1] & 0x80:
-        value |= (records[at] & 0x7F) << 7 * at
-        at += 1
-    body = records[at : at + value // 2]
+    size, at = varint_at(bytes_of(records), 0)
+    body = records[at : at + size]
     assert body[-1] == 0, "the first record has no headers yet"
     name, named = TRACEPARENT.encode(), traceparent.encode()
     header = b"".join((varint(1), varint(len(name)), name, varint(len(named)), named))

@@ -1,11 +1,24 @@
-"""Headers of fetched records as columns: the values of one name, without the others."""
+"""Headers of fetched records: those of one record, or as columns the values of one name."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from schemas.kernel import Int64Array, UInt8Array, bytes_of, kernel, read_varint
+from schemas.kernel import Int64Array, UInt8Array, bytes_of, kernel, read_varint, varint_at
 from schemas.raw import NULL, Raw
+
+
+def headers_at(data: UInt8Array, at: int) -> list[tuple[str, bytes]]:
+    """Return the headers that begin at a place; a null value reads as empty."""
+    count, at = varint_at(data, at)
+    headers = []
+    for _ in range(count):
+        size, at = varint_at(data, at)
+        name = data[at : at + size].tobytes().decode()
+        size, at = varint_at(data, at + size)
+        headers.append((name, data[at : at + max(size, 0)].tobytes()))
+        at += max(size, 0)
+    return headers
 
 
 def header_values(data: UInt8Array, headers_at: Int64Array, name: str) -> Raw:

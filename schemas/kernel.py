@@ -149,6 +149,15 @@ def _long_varint(data: UInt8Array, at: int, end: int) -> tuple[Number, Number]:
     return 0, BROKEN
 
 
+@kernel
+def varint_at(data: UInt8Array, at: int) -> tuple[Number, Number]:
+    """Return a varint and the position behind it, for Python.
+
+    What is inlined is in no cache: called from Python it is compiled anew in each process.
+    """
+    return read_varint(data, at, len(data))
+
+
 @inlined
 def varint_bytes(number: int) -> int:
     """Return how many bytes a number takes as a zigzag varint."""

@@ -18,6 +18,7 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 
 from schemas.checksums import crc32c
+from schemas.headers import headers_at
 from schemas.kernel import BROKEN, Int64Array, Number, UInt8Array, bytes_of, kernel, read_varint
 from schemas.packing import UNPACKED_BYTES_MAX, unpacked
 from schemas.raw import NULL, Raw
@@ -246,19 +247,6 @@ class RecordColumns(Iterator[Records]):
         )
 
 
-def headers_at(data: UInt8Array, at: int) -> list[tuple[str, bytes]]:
-    """Return the headers that begin at a place; a null value reads as empty."""
-    count, at = _varint(data, at)
-    headers = []
-    for _ in range(count):
-        size, at = _varint(data, at)
-        name = data[at : at + size].tobytes().decode()
-        size, at = _varint(data, at + size)
-        headers.append((name, data[at : at + max(size, 0)].tobytes()))
-        at += max(size, 0)
-    return headers
-
-
 def joined(pieces: Sequence[Records]) -> Records:
     """Return consecutive records as one."""
     # Uncompressed batches share what was fetched, which is large: each buffer is copied once.
@@ -313,12 +301,6 @@ def _number(data: UInt8Array, at: int, size: int) -> Number:
     for index in range(1, size):
         value = (value << 8) | np.int64(data[at + index])
     return value
-
-
-@kernel
-def _varint(data: UInt8Array, at: int) -> tuple[Number, Number]:
-    """Return a varint and the position behind it, to Python: what is inlined is kept for nobody."""
-    return read_varint(data, at, len(data))
 
 
 @kernel

@@ -11,8 +11,9 @@ import numpy as np
 
 from carbon.exact import BoolArray, Int64Array
 from schemas.catalogue import LATE_FROM, LATE_OF
+from schemas.headers import headers_at
 from schemas.raw import Raw
-from schemas.records import Records, headers_at
+from schemas.records import Records
 
 ORIGINAL_OF: Final[Mapping[str, str]] = {late: topic for topic, late in LATE_OF.items()}
 """The activity topic of each late lane."""

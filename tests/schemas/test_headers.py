@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.headers import header_values
-from schemas.records import RecordColumns, Records
+from schemas.records import Records
 from schemas.traceparents import TRACEPARENT
 from schemas.tracing import LINKS_MAX, senders_of
+from tests.wire import fetched_from
 
 Headers = list[tuple[str, bytes | None]]
 
@@ -19,15 +20,7 @@ def fetched(headers: list[Headers]) -> Records:
     builder = _DefaultRecordBatchBuilderPy(2, 0, False, -1, -1, 0, 1 << 24)
     for offset, each in enumerate(headers):
         builder.append(offset, 1, b"key", b"value", each)
-    (records,) = RecordColumns(
-        bytes(builder.build()),
-        fetch_offset=0,
-        aborted=(),
-        read_committed=True,
-        check_crcs=True,
-        records_max=lambda: len(headers),
-    )
-    return records
+    return fetched_from(builder.build())
 
 
 def span(number: int, *, flags: str = "01") -> bytes:

@@ -16,7 +16,6 @@ from schemas.batches import BATCH_BYTES_MAX
 from schemas.catalogue import LATE_OF
 from schemas.packing import SNAPPY
 from schemas.partition import partition_of
-from schemas.records import RecordColumns
 from schemas.traceparents import TRACEPARENT
 from streams.accounts import Accounts
 from streams.delivery import (
@@ -41,6 +40,7 @@ from tests.streams.scene import (
     session,
     work,
 )
+from tests.wire import fetched_from
 
 MESSAGE_BYTES_MAX: Final = 1_048_588
 """What a broker takes unless it is told otherwise (`message.max.bytes`)."""
@@ -139,14 +139,7 @@ def test_a_late_record_comes_back_as_it_was_and_says_where_it_lies() -> None:
     part = part_of(events, first_offset=70)
     outcome = work(accounts, part, replace(rules(), late_lane=True))
     (made,) = batches(messages_late(part, outcome, now_ms=later_ms + 5))
-    (records,) = RecordColumns(
-        bytes(made._builder.build()),
-        fetch_offset=0,
-        aborted=(),
-        read_committed=True,
-        check_crcs=True,
-        records_max=lambda: 10,
-    )
+    records = fetched_from(made._builder.build())
     back = Slice.of(LATE_OF[SESSIONS], 0, records)
     assert (list(back.values), list(back.keys)) == ([late.value], [late.key])
     # The broker keeps it by the time of today, the books have its own.
@@ -173,14 +166,7 @@ def sent_in(part: Slice, span: bytes) -> Slice:
     builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1 << 24)
     for at in range(len(part)):
         builder.append(at, 1, part.keys[at], part.values[at], [(TRACEPARENT, span)])
-    (records,) = RecordColumns(
-        bytes(builder.build()),
-        fetch_offset=0,
-        aborted=(),
-        read_committed=True,
-        check_crcs=True,
-        records_max=lambda: len(part),
-    )
+    records = fetched_from(builder.build())
     return replace(part, values=records.values, headers_at=records.headers_at)
 
 

@@ -13,13 +13,13 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from schemas.attempts import Attempt, attempt_of
 from schemas.partition import partition_of
-from schemas.records import RecordColumns
 from streams.accounts import Accounts
 from streams.delivery import messages_of_refusals
 from streams.slice import Slice
 from tests.streams.deployment import PARTITIONS, WAIT_S, Deployment, deployment
 from tests.streams.restarts import restarts_let_nothing_more_through
 from tests.streams.scene import SESSIONS, event, session, shipped_factors, work
+from tests.wire import fetched_from
 
 Scenario = Callable[[Deployment], Coroutine[Any, Any, None]]
 Headers = list[tuple[str, bytes]]
@@ -121,14 +121,7 @@ def fetched(headers: Headers, *, mend: Callable[[bytes], bytes] = bytes) -> Slic
     one = event(bad("B1"))
     builder.append(0, one.timestamp_ms, one.key, one.value, [])
     builder.append(1, one.timestamp_ms, one.key, one.value, list(headers))
-    (records,) = RecordColumns(
-        mend(bytes(builder.build())),
-        fetch_offset=0,
-        aborted=[],
-        read_committed=True,
-        check_crcs=False,
-        records_max=lambda: 10,
-    )
+    records = fetched_from(mend(bytes(builder.build())), check_crcs=False)
     return Slice.of(SESSIONS, 0, records)
 
 

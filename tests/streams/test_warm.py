@@ -7,13 +7,13 @@ import sys
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from numba.core.dispatcher import Dispatcher
 
-from schemas.records import RecordColumns
 from streams.accounts import Accounts
 from streams.delivery import composed, messages_of_refusals
 from streams.slice import Slice
 from streams.warm import warm_up
 from tests.streams.scene import TRIPS, Event, event, restored, session, trip, work
 from tests.streams.scene import wire_balances as balances_of
+from tests.wire import fetched_from
 
 
 def compiled() -> dict[str, int]:
@@ -31,15 +31,8 @@ def fetched(events: list[Event], topic: str) -> Slice:
     builder = _DefaultRecordBatchBuilderPy(2, 0, False, -1, -1, 0, 1 << 20)
     for at, one in enumerate(events):
         builder.append(at, one.timestamp_ms, one.key, one.value, [("sent_by", b"somebody")])
-    columns = RecordColumns(
-        bytes(builder.build()),
-        fetch_offset=0,
-        aborted=(),
-        read_committed=False,
-        check_crcs=True,
-        records_max=lambda: len(events),
-    )
-    return Slice.of(topic, 0, next(columns))
+    records = fetched_from(builder.build())
+    return Slice.of(topic, 0, records)
 
 
 def test_the_second_time_a_warm_up_recognises_its_own_event() -> None:

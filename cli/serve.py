@@ -62,6 +62,7 @@ def up(
     from rich.console import Console
 
     from embedded.broker import port_is_taken
+    from embedded.priority import BEHIND
     from embedded.progress import view
     from embedded.stack import StackError, StackSettings
 
@@ -79,6 +80,7 @@ def up(
         workers=workers,
         broker_port=broker_port,
         metrics_port=metrics_port,
+        niceness=BEHIND,
     )
     with view(Console(stderr=True), quiet=False) as seen:
         try:

@@ -32,7 +32,7 @@ from pathlib import Path
 
 from embedded.children import end, log_tail, spawn
 from embedded.ownership import InUseError, Ownership
-from embedded.priority import stand_back
+from embedded.priority import put_last
 
 HOST = "127.0.0.1"
 START_S_MAX = 120.0  # Reading back a gigabyte of JSON takes most of it.
@@ -84,6 +84,7 @@ class Broker:
         *,
         log_path: Path | None = None,
         port: int | None = None,
+        niceness: int = 0,
         start_s_max: float = START_S_MAX,
     ) -> Broker:
         """Start the broker over a folder and return once it answers.
@@ -92,6 +93,7 @@ class Broker:
             data_dir: Where it keeps its data; made where missing.
             log_path: Takes its output; `broker.log` beside the data where None.
             port: Port of 127.0.0.1; a free one where None.
+            niceness: How far its priority is below this process's, as nice(1) has it.
             start_s_max: How long it, and the saving of a former broker, may take [s].
 
         Raises:
@@ -106,7 +108,7 @@ class Broker:
             raise BrokerError(f"the broker's data folder {error}") from None
         try:
             await_former(data_dir, s_max=start_s_max)
-            broker = cls._launch(data_dir, owned, log, port or free_port())
+            broker = cls._launch(data_dir, owned, log, port or free_port(), niceness)
         except BaseException:
             owned.release()
             raise
@@ -115,16 +117,18 @@ class Broker:
         except BaseException:
             broker.stop()
             raise
-        stand_back(broker.pid, thread=SAVING_THREAD)
+        put_last(broker.pid, thread=SAVING_THREAD)
         # What it says from here on is why it ended.
         return replace(broker, log_from=log.stat().st_size)
 
     @classmethod
-    def _launch(cls, data_dir: Path, owned: Ownership, log: Path, port: int) -> Broker:
+    def _launch(
+        cls, data_dir: Path, owned: Ownership, log: Path, port: int, niceness: int
+    ) -> Broker:
         argv = [_binary(), "start", "--only", "kafka", "--kafka-port", str(port)]
         argv += ["--data-dir", str(data_dir)]
         log_from = log.stat().st_size if log.exists() else 0
-        child = spawn(argv, log_path=log, death_signal=signal.SIGTERM)
+        child = spawn(argv, log_path=log, death_signal=signal.SIGTERM, niceness=niceness)
         return cls(port, child, owned, log, log_from)
 
     @property

@@ -9,6 +9,9 @@ Children get their own process group: Ctrl-C in a terminal reaches the parent al
 stops them in order. They stay in its session, because Linux shares processors among sessions first
 and among threads then: of a session's ten threads some waited for a fifth of a second, while one of
 another session ran; and a priority counts within a session only.
+
+A child has the priority of the thread that forks it, and only root can give a process more than it
+has: so who wants to stand back, and to have children that do not, calls `ready` before.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ _NOISE = ("weak version `GLIBC", "press Ctrl-C to stop")
 
 _BECOME = """
 import ctypes, os, sys
-parent, death_signal, *argv = sys.argv[1:]
+parent, death_signal, niceness, *argv = sys.argv[1:]
+os.nice(int(niceness))
 if sys.platform == "linux":
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(1, int(death_signal), 0, 0, 0) != 0:
@@ -43,12 +47,18 @@ def _forker() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="forker")
 
 
+def ready() -> None:
+    """Have the thread that forks children, with the priority the caller has now."""
+    _forker().submit(int).result()
+
+
 def spawn(
     argv: Sequence[str],
     *,
     log_path: Path,
     death_signal: signal.Signals,
     environ: Mapping[str, str] | None = None,
+    niceness: int = 0,
 ) -> subprocess.Popen[bytes]:
     """Start a program whose output is appended to a file and which ends with this process.
 
@@ -57,12 +67,13 @@ def spawn(
         log_path: Takes its standard output and error; its folder exists.
         death_signal: What it gets when this process is gone.
         environ: Its environment; this process's where None.
+        niceness: How far its priority is below that of the thread that forks it, as nice(1) has it.
 
     Raises:
         OSError: The log cannot be written.
     """
     command = [sys.executable, "-I", "-S", "-c", _BECOME]
-    command += [str(os.getpid()), str(int(death_signal)), *argv]
+    command += [str(os.getpid()), str(int(death_signal)), str(niceness), *argv]
 
     def fork() -> subprocess.Popen[bytes]:
         with log_path.open("ab") as log:

@@ -1,7 +1,9 @@
-"""Whose turn it is on a busy machine: what nobody waits for takes what others leave.
+"""Whose turn it is on a busy machine: first who is asked, then who works, then what is upkeep.
 
-A laptop runs all parts of a stack on a few processors, and some of them are busy with themselves:
-the broker saves, the store merges. Each took half a processor from those somebody waits for.
+A laptop runs all parts of a stack on a few processors. The API needs little, and somebody waits for
+it; beside parts that need much, each of its turns waited for up to eight milliseconds. And some
+parts are busy with themselves: the broker saves, the store merges. Each took half a processor from
+those somebody waits for.
 """
 
 from __future__ import annotations
@@ -10,10 +12,19 @@ import os
 from pathlib import Path
 from typing import Final
 
+BEHIND: Final = 10
 LOWEST: Final = 19
 
 
-def stand_back(pid: int, *, thread: str) -> None:
+def stand_back(niceness: int) -> None:
+    """Lower the priority of this thread, on Linux, and of all threads it starts from now on.
+
+    Elsewhere it is that of the process. There is no way back but for root.
+    """
+    os.nice(niceness)
+
+
+def put_last(pid: int, *, thread: str) -> None:
     """Give the threads of a name the lowest priority, where the system has one for threads.
 
     Args:

@@ -34,11 +34,13 @@ from prometheus_client import CollectorRegistry
 from embedded.api import Api, ApiError
 from embedded.background import Background
 from embedded.broker import Broker, BrokerError
+from embedded.children import ready
 from embedded.door import open_to_readers
 from embedded.folder import RealBooksError, clear, mark_real, mark_sample
 from embedded.log import logged
 from embedded.monitor import Monitor, Reading, Standing
 from embedded.ownership import InUseError, Ownership, UnusableError
+from embedded.priority import stand_back
 from embedded.store import Store, StoreError
 from embedded.upkeep import empty_store, rewind_sink, store_is_ahead
 from embedded.workers import TERM_S, WorkerError, Workers, environ_within
@@ -79,6 +81,8 @@ class StackSettings:
         fresh: Forget everything the folder holds.
         spare: Fresh or not, forget nothing but a sample.
         sample: All that is going to be worked is made up.
+        niceness: How far all parts but the API stand back, as nice(1) has it: those who ask are
+            people, and wait.
         worker_environ: Further settings of the workers, `CARBONFLOW_<FIELD>`.
     """
 
@@ -90,6 +94,7 @@ class StackSettings:
     fresh: bool = False
     spare: bool = False
     sample: bool = False
+    niceness: int = 0
     worker_environ: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -107,6 +112,9 @@ class Stack:
             parts: Gets what has to be stopped; the caller closes it, also when this raises.
         """
         self.settings = settings
+        # Before the threads of the store, the sink and the broker's clients are started.
+        ready()
+        stand_back(settings.niceness)
         self.registry = CollectorRegistry()
         self.metrics = SinkMetrics(self.registry)
         folder = settings.data_dir.resolve()
@@ -123,7 +131,12 @@ class Stack:
         is_new = bool(migrate(self.store.writer))
         self.store.merge_last()
         self.broker = parts.enter_context(
-            Broker.start(folder / "broker", log_path=logs / "broker.log", port=settings.broker_port)
+            Broker.start(
+                folder / "broker",
+                log_path=logs / "broker.log",
+                port=settings.broker_port,
+                niceness=settings.niceness,
+            )
         )
         self._background = Background()
         parts.callback(self._background.close)
@@ -155,6 +168,7 @@ class Stack:
             metrics_ports=self.metrics_ports,
             log_dir=logs,
             tell=tell,
+            niceness=settings.niceness,
         )
         parts.callback(self._end_workers)
 

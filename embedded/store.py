@@ -17,7 +17,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as StoreError
 
 from embedded.ownership import Ownership
-from embedded.priority import stand_back
+from embedded.priority import put_last
 
 __all__ = ["Store", "StoreError"]
 
@@ -58,7 +58,7 @@ class Store:
 
     def merge_last(self) -> None:
         """Let merging take what others leave; its threads are there once the first table is."""
-        stand_back(os.getpid(), thread=MERGING_THREAD)
+        put_last(os.getpid(), thread=MERGING_THREAD)
 
     def close(self) -> None:
         """Close both handles and give the folder back; twice is fine."""

@@ -71,6 +71,7 @@ class Workers:
         metrics_ports: Port of each worker's metrics; none where empty.
         log_dir: Takes `worker-<n>.log`.
         tell: Is told about every restart.
+        niceness: How far their priority is below this process's, as nice(1) has it.
         now: A clock [s].
     """
 
@@ -78,6 +79,7 @@ class Workers:
     metrics_ports: Sequence[int]
     log_dir: Path
     tell: Callable[[str], None]
+    niceness: int = 0
     now: Callable[[], float] = time.monotonic
     command: tuple[str, ...] = (sys.executable, "-m", "cli.main", "worker")
     places: list[_Place] = field(default_factory=list)
@@ -129,5 +131,11 @@ class Workers:
         self, log_path: Path, environ: Mapping[str, str]
     ) -> tuple[subprocess.Popen[bytes], int]:
         log_from = log_path.stat().st_size if log_path.exists() else 0
-        child = spawn(self.command, log_path=log_path, death_signal=signal.SIGKILL, environ=environ)
+        child = spawn(
+            self.command,
+            log_path=log_path,
+            death_signal=signal.SIGKILL,
+            environ=environ,
+            niceness=self.niceness,
+        )
         return child, log_from

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
+from embedded.priority import BEHIND, LOWEST
 from producers.client.columns import CarbonflowProducer
 from schemas.columns import decode
 from schemas.settings import BrokerSettings
@@ -45,6 +48,37 @@ def test_what_is_produced_is_asked_for_over_http(tmp_path: Path) -> None:
             metrics = answer.read().decode()
         assert f'carbonflow_sink_rows_total{{table="transfers"}} {2.0 * SESSIONS}' in metrics
         assert re.search(r"^carbonflow_balances_followed_total [1-9]", metrics, re.MULTILINE)
+
+
+def priorities(pid: int) -> dict[str, int]:
+    """Return the priority of each thread of a process, by the thread's id and name."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # One may end meanwhile.
+            name = (task / "comm").read_text().strip()
+            found[f"{task.name} {name}"] = os.getpriority(os.PRIO_PROCESS, int(task.name))
+    return found
+
+
+def test_who_is_asked_goes_before_who_works(tmp_path: Path) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    behind = min(own + BEHIND, LOWEST)
+    with up(tmp_path) as stack:
+        stack.until(stack.is_ready)
+        asyncio.run(send(stack.bootstrap))
+        stack.until(lambda: stack.get("/v1/verify")["ok"])
+        api = stack.api_pid()
+        working = [pid for pid in stack.children() if pid != api]
+        assert len(working) == 2  # broker and worker
+        assert set(priorities(api).values()) == {own}
+        for pid in working:
+            assert min(priorities(pid).values()) == behind
+        # The store's idle threads are as it makes them; those that work for the sink are these.
+        threads = priorities(stack.process.pid)
+        mine = f"{stack.process.pid} "
+        works = [name for name in threads if name.startswith(mine) or name.endswith(" ThreadPool")]
+        assert len(works) > 1
+        assert {threads[name] for name in works} == {behind}
 
 
 def test_a_killed_api_ends_the_stack_with_a_word(tmp_path: Path) -> None:

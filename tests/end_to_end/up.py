@@ -48,13 +48,18 @@ class Up:
                 raise
             return False
 
+    def children(self) -> dict[int, bytes]:
+        """Return what its children run, by process id."""
+        return {
+            pid: Path(f"/proc/{pid}/cmdline").read_bytes()
+            for listed in Path(f"/proc/{self.process.pid}/task").glob("*/children")
+            for pid in map(int, listed.read_text().split())
+        }
+
     def api_pid(self) -> int:
         """Return the process id of its API."""
-        for listed in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
-            for pid in map(int, listed.read_text().split()):
-                if b"embedded.serving" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    return pid
-        raise AssertionError("it has no API")
+        (pid,) = [pid for pid, what in self.children().items() if b"embedded.serving" in what]
+        return pid
 
     def until(self, happened: Callable[[], bool]) -> None:
         """Wait for something, unless it ends first."""

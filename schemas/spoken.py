@@ -25,6 +25,9 @@ IS_NULL, IS_VALUE = b"\0", b"\2"
 ROWS_OF_A_WORD: Final = 512
 """To encode a word takes as long as to look through so many rows."""
 
+ROWS_SAYING_A_WORD: Final = 64
+"""To encode a word pays where so many rows say it; for fewer it is quicker to copy each."""
+
 Codes = npt.NDArray[Any]
 
 
@@ -66,7 +69,7 @@ def few_texts(field: Field, codes: Codes | None, texts: Any) -> Spoken | None:
     if codes is None or not len(codes) or len(texts) > WORDS_MAX:
         return None
     said, own = _said(codes, len(texts))
-    if own is not None and len(said) > len(codes) // 2:
+    if own is not None and len(said) * ROWS_SAYING_A_WORD > len(codes):
         return None
     encoded = [_word(field, text) for text in texts.take(pa.array(said)).to_pylist()]
     words = list(dict.fromkeys(encoded))

@@ -38,6 +38,7 @@ from streams.settings import WorkerSettings
 from streams.slice import Slice
 from streams.states import AccountStore
 from streams.step import Outcome, Rules, step
+from streams.threads import on_thread
 
 log = logging.getLogger("carbonflow.book")
 
@@ -155,8 +156,8 @@ class Book:
                 )
             began = time.monotonic()
             # On a thread: the loop has the broker to talk to for other slices.
-            taken, was_read, outcome = await asyncio.to_thread(
-                _stepped, fresh, self.accounts, rules
+            taken, was_read, outcome = await on_thread(
+                len(fresh), _stepped, fresh, self.accounts, rules
             )
             self._breaker.check(taken, outcome)
             account = self._breaker.kept(int(time.time() * 1_000_000))

@@ -25,6 +25,7 @@ from schemas.settings import BrokerSettings
 from schemas.traceparents import TRACEPARENT, Headers, headers_of, is_traceparent
 from streams.slice import Slice
 from streams.step import Outcome
+from streams.threads import on_thread
 
 WRITTEN_TOPICS: Final = ("transfers", "account-balances", "refusals")
 
@@ -69,8 +70,8 @@ async def deliver(
     name = settings.topic
     # Composed before the transaction begins, so that it is open no longer than it needs to be; and
     # on a thread, because the kernels hold no lock: the next slice is stepped meanwhile.
-    transfers, balances = await asyncio.to_thread(
-        composed, outcome, traceparent, pack_balances=pack_balances
+    transfers, balances = await on_thread(
+        len(part), composed, outcome, traceparent, pack_balances=pack_balances
     )
     columns = [(name("transfers"), transfers), (name("account-balances"), balances)]
     source = TopicPartition(name(part.topic), part.partition)

@@ -37,6 +37,7 @@ from sinks.connect import Client, StoreError, StoreSettings, connect, reason
 from streams.read import read
 from streams.settings import WorkerSettings
 from streams.slice import Slice
+from streams.threads import on_thread
 from streams.transfers import EMISSION, transfer_ids
 
 log = logging.getLogger("carbonflow.worker")
@@ -76,7 +77,7 @@ class Lookup:
 
         It waits until the store answers, and may be cancelled at any time.
         """
-        accounts, ids, positions = await asyncio.to_thread(_asked, part)
+        accounts, ids, positions = await on_thread(len(part), _asked, part)
         found = np.zeros(len(part), dtype=np.bool_)
         lane = part.topic, part.partition
         wait_s, portion = RETRY_S, ASKED_MAX

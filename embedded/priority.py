@@ -12,8 +12,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-BEHIND: Final = 5
-"""Ten steps would be too near to the lowest: upkeep then took a seventh of what work got."""
+BEHIND: Final = 3
+"""More steps are too near to the lowest: with ten upkeep took a seventh of what work got."""
 LOWEST: Final = 19
 
 

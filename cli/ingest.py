@@ -151,9 +151,9 @@ def _work(ingest: Ingest, specs: tuple[str, ...], settings: StackSettings, as_js
     from rich.console import Console
 
     from cli.printing import console
+    from embedded.faults import StackError
     from embedded.job import run_job
     from embedded.progress import view
-    from embedded.stack import StackError
     from embedded.store import StoreError
     from embedded.tables import show
 

@@ -62,9 +62,10 @@ def up(
     from rich.console import Console
 
     from embedded.broker import port_is_taken
+    from embedded.faults import StackError
     from embedded.priority import BEHIND
     from embedded.progress import view
-    from embedded.stack import StackError, StackSettings
+    from embedded.stack import StackSettings
 
     ports = [("--broker-port", broker_port), ("--api-port", api_port)]
     ports += [("--api-metrics-port", api_metrics_port)]

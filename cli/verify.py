@@ -198,8 +198,9 @@ def _of_folder(data_dir: Path) -> dict[str, Any]:
     """Start broker and store, no workers, and let the store catch up first."""
     from rich.console import Console
 
+    from embedded.faults import StackError
     from embedded.progress import view
-    from embedded.stack import StackError, StackSettings, running
+    from embedded.stack import StackSettings, running
 
     settings = StackSettings(data_dir=data_dir, what="carbonflow verify")
     with view(Console(stderr=True), quiet=True) as seen:

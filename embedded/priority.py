@@ -1,7 +1,7 @@
 """Whose turn it is on a busy machine: first who is asked, then who works, then what is upkeep.
 
 A laptop runs all parts of a stack on a few processors. The API needs little, and somebody waits for
-it; beside parts that need much, each of its turns waited for up to eight milliseconds. And some
+it; beside parts that need much, one of its turns in a hundred waited eight milliseconds. And some
 parts are busy with themselves: the broker saves, the store merges. Each took half a processor from
 those somebody waits for.
 """

@@ -21,34 +21,34 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import Any, TypeVar
 
-from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
-from embedded.api import Api, ApiError
+from embedded.api import Api
 from embedded.background import Background
-from embedded.broker import Broker, BrokerError
+from embedded.broker import Broker
 from embedded.children import ready
 from embedded.door import open_to_readers
-from embedded.folder import RealBooksError, clear, mark_real, mark_sample
+from embedded.faults import StackError, explained
+from embedded.folder import clear, mark_real, mark_sample
 from embedded.log import logged
 from embedded.monitor import Monitor, Reading, Standing
-from embedded.ownership import InUseError, Ownership, UnusableError
+from embedded.ownership import Ownership
 from embedded.priority import stand_back
-from embedded.store import Store, StoreError
+from embedded.store import Store
 from embedded.upkeep import empty_store, rewind_sink, store_is_ahead
-from embedded.workers import TERM_S, WorkerError, Workers, environ_within
-from producers.topics import TopicsError, ensure_topics
+from embedded.workers import TERM_S, Workers, environ_within
+from producers.topics import ensure_topics
 from schemas.catalogue import ACTIVITY_TOPICS, LATE_OF
 from schemas.settings import BrokerSettings
 from sinks.metrics import SinkMetrics
-from sinks.migrate import MigrationError, migrate
+from sinks.migrate import migrate
 from sinks.queries import Queries
 from sinks.sink import SinkSettings, run_sink
 from sinks.verify import Verdict, verify
@@ -62,10 +62,6 @@ STALL_S_MAX = 120.0
 _SINK_STOP_S = 60.0
 _CLOSE_S = 5.0
 _DEATH_S = 0.5
-
-
-class StackError(Exception):
-    """A part cannot start, or has ended for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +207,7 @@ class Stack:
             log_path=self.settings.data_dir.resolve() / "logs" / "api.log",
         )
         self._parts.callback(api.stop)
-        with _explained():
+        with explained():
             api.wait(self.check)
         return api.url
 
@@ -221,7 +217,7 @@ class Stack:
         Raises:
             StackError: The broker, the sink or the API has ended, or a worker keeps ending.
         """
-        with _explained():
+        with explained():
             self.broker.check()
             self._workers.check()
             if self._sink.done():
@@ -255,7 +251,7 @@ class Stack:
                 self.check()
                 on_tick(self.read())
                 wait([future], TICK_S)
-            with _explained(), self._blaming_the_broker():
+            with explained(), self._blaming_the_broker():
                 return future.result()
         finally:
             future.cancel()
@@ -325,7 +321,7 @@ class Stack:
         """Ask the broker something; that it has ended is seen at once, not when clients give up."""
         future = self._background.start(work)
         try:
-            with _explained(), self._blaming_the_broker():
+            with explained(), self._blaming_the_broker():
                 while not wait([future], TICK_S).done:
                     self.broker.check()
                 return future.result()
@@ -384,29 +380,6 @@ def running(settings: StackSettings, *, tell: Callable[[str], None]) -> Iterator
         StackError: A part cannot start, the folder is in use, or a port is taken.
     """
     with ExitStack() as parts:
-        with _explained():
+        with explained():
             stack = Stack(settings, tell=tell, parts=parts)
         yield stack
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except (
-        ApiError,
-        BrokerError,
-        WorkerError,
-        InUseError,
-        UnusableError,
-        RealBooksError,
-        MigrationError,
-        TopicsError,
-    ) as error:
-        raise StackError(str(error)) from error
-    except KafkaError as error:
-        raise StackError(f"the broker cannot be asked: {error!r}") from error
-    except StoreError as error:
-        raise StackError(f"the store cannot be asked: {error}") from error
-    except CancelledError:
-        raise StackError("the stack is being stopped") from None
